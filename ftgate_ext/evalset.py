@@ -1,0 +1,175 @@
+"""JSONL -> cases of an eval set, checked and hashed. Knows rows and files; no model, no score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftgate_ext.assets import asset_dir
+from ftgate_ext.schema import EvalSetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_LISTED = 20
+
+Case = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadedSet:
+    """Which file a task was given, for the record of the run."""
+
+    file: Path
+    sha256: str
+    n_rows: int
+    config_source: str
+
+
+# Path of the task YAML -> its data. Filled while lm-eval builds its tasks, so that results and the
+# run manifest can state which data they stand on.
+loaded_sets: dict[str, LoadedSet] = {}
+
+
+def load_cases(path: Path, required: tuple[str, ...] = ()) -> list[Case]:
+    """Read the rows of an eval set.
+
+    Args:
+        path: A JSONL file, one object with a unique `id` a line.
+        required: Further keys that every row must have.
+
+    Returns:
+        The rows in file order.
+
+    Raises:
+        EvalSetError: The file is missing or rows are broken; all problems (up to 20) are listed.
+    """
+    problems: list[str] = []
+    cases: list[Case] = []
+    seen: dict[str, int] = {}
+    for number, text in _lines(path):
+        case, problem = _parse_row(text, required)
+        if case is None:
+            problems.append(f"{path}:{number}: {problem}")
+            continue
+        first = seen.setdefault(case["id"], number)
+        if first != number:
+            problems.append(
+                f"{path}:{number}: id {case['id']!r} is already in line {first}; give each row its own."
+            )
+            continue
+        cases.append(case)
+    if problems:
+        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
+    if not cases:
+        raise EvalSetError(f"{path}: no rows; expected one JSON object a line.")
+    return cases
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from enumerate((line.strip() for line in file), start=1)
+    except FileNotFoundError:
+        raise EvalSetError(f"{path}: no such eval set; check the `file` of the task.") from None
+    except UnicodeDecodeError as error:
+        raise EvalSetError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8.") from None
+    except OSError as error:
+        raise EvalSetError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _parse_row(text: str, required: tuple[str, ...]) -> tuple[Case | None, str]:
+    """One line -> (case, "") or (None, what is wrong with it)."""
+    if not text:
+        return None, "empty line; expected a JSON object. Remove the line."
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        return None, f"not valid JSON ({error.msg} at column {error.colno}); mend the row."
+    if not isinstance(row, dict):
+        return None, f"found a JSON {type(row).__name__}; expected an object."
+    if not isinstance(row.get("id"), str) or not row["id"]:
+        return None, f"`id` is {row.get('id')!r}; expected a unique string."
+    missing = [key for key in required if key not in row]
+    if missing:
+        return None, f"case {row['id']!r} has no {missing[0]!r}; add it."
+    return row, ""
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def resolve_data_file(file: str, config_source: str | None) -> Path:
+    """Find an eval set's file: absolute, beside the task's YAML, or in the package's `golden`.
+
+    The working directory is never looked at: the same YAML must mean the same data everywhere.
+
+    Raises:
+        EvalSetError: It is in none of these places.
+    """
+    path = Path(file)
+    if path.is_absolute():
+        places = [path]
+    else:
+        yaml_dir = (
+            Path(config_source).parent if config_source and config_source != "inline" else None
+        )
+        places = [folder / path for folder in (yaml_dir, asset_dir("golden")) if folder]
+    for place in places:
+        if place.is_file():
+            return place.resolve()
+    looked = ", ".join(str(p) for p in places)
+    raise EvalSetError(
+        f"{config_source or 'inline task'}: eval set {file!r} not found; looked for {looked}."
+    )
+
+
+def load_task_data(
+    *,
+    file: str,
+    required: list[str] | None = None,
+    config_source: str | None = None,
+    **_metadata: Any,
+) -> dict[str, Any]:
+    """Give lm-eval the rows of a task: the `custom_dataset` of our YAMLs.
+
+    Args:
+        file: JSONL file, see `resolve_data_file`.
+        required: Keys that every row must have.
+        config_source: Path of the YAML, given by lm-eval.
+        **_metadata: Whatever else lm-eval passes on (model_args, version ...).
+
+    Returns:
+        `{"test": datasets.Dataset}`. Objects inside a row become JSON text, because a column has
+        one type; scorers decode them.
+
+    Raises:
+        EvalSetError: See `load_cases`.
+    """
+    from datasets import Dataset
+
+    path = resolve_data_file(file, config_source)
+    cases = load_cases(path, tuple(required or ()))
+    source = config_source or "inline"
+    loaded_sets[source] = LoadedSet(path, file_sha256(path), len(cases), source)
+    keys = list(dict.fromkeys(key for case in cases for key in case))
+    try:
+        columns = {key: [_flat(case.get(key)) for case in cases] for key in keys}
+        return {"test": Dataset.from_dict(columns)}
+    except (TypeError, ValueError) as error:
+        raise EvalSetError(
+            f"{path}: a column holds values of different types ({error}); use one type a key."
+        ) from None
+
+
+def _flat(value: Any) -> Any:
+    nested = isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(v, dict) for v in value)
+    )
+    return json.dumps(value, ensure_ascii=False) if nested else value

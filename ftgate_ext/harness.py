@@ -1,0 +1,266 @@
+"""Drive lm-eval for each model of a policy: Policy in, run folder out.
+
+Knows lm-eval and run folders; nothing of statistics or rules.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftgate_ext import __version__
+from ftgate_ext.inference.client import check_endpoint
+from ftgate_ext.inference.endpoints import endpoint_of
+from ftgate_ext.lm_tasks import describe_eval_sets
+from ftgate_ext.runs import (
+    MANIFEST,
+    POLICY_COPY,
+    find_unfinished,
+    load_manifest,
+    load_model_records,
+    write_row,
+    write_text,
+)
+from ftgate_ext.schema import (
+    EvalSetUse,
+    ModelCard,
+    Response,
+    Role,
+    RunError,
+    RunManifest,
+)
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
+
+    from ftgate_ext.policy import Policy
+
+RECORDED_PACKAGES = ("lm_eval", "datasets", "numpy", "scipy", "aiohttp", "pydantic")
+
+OnResponse = Callable[[Role, Response, bool], None]
+"""Called with the role, every response, and whether it came from the journal."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run folder and the models that take part in it."""
+
+    run_dir: Path
+    manifest: RunManifest
+    tasks: TaskManager
+    resumed: bool
+
+
+def open_run(
+    policy: Policy, policy_file: Path, run_dir: Path | None = None, embedded_url: str | None = None
+) -> RunPlan:
+    """Check endpoints and data, then open a new run folder or the unfinished one of this policy.
+
+    Args:
+        policy: What to run.
+        policy_file: Its gate.yaml: `task_paths` are relative to it, and a copy stays with the run.
+        run_dir: Where to run; chosen under `run.output` when left out.
+        embedded_url: Base URL of the embedded engine, where a model uses it.
+
+    Raises:
+        EvalSetError: A task is unknown or its data is broken.
+        RunError: An endpoint is down, does not serve its model, or the folder belongs to another
+            policy. Nothing has been written then.
+    """
+    cards = [_card(role, policy, embedded_url) for role in policy.roles]
+    tasks, uses = describe_eval_sets(policy, policy_file)
+    found = run_dir or find_unfinished(Path(policy.run.output), policy.generation_hash)
+    if found and (found / MANIFEST).is_file():
+        manifest = load_manifest(found)
+        if manifest.generation_hash != policy.generation_hash:
+            raise RunError(
+                f"{found}: made with policy {manifest.generation_hash[:12]}, but this one is {policy.generation_hash[:12]} (other models, eval sets or seed); name another --run-dir."
+            )
+        changed = [
+            u.task
+            for u, old in zip(uses, manifest.eval_sets, strict=False)
+            if u.sha256 != old.sha256
+        ]
+        if changed:
+            raise RunError(
+                f"{found}: the data of {changed[0]} has changed since this run began; name another --run-dir."
+            )
+        manifest = manifest.model_copy(update={"models": cards})
+        write_row(found / MANIFEST, manifest)
+        return RunPlan(found, manifest, tasks, resumed=True)
+    if found and found.is_dir() and any(found.iterdir()):
+        raise RunError(f"{found}: not empty and no run of ftgate; name another --run-dir.")
+    now = datetime.now(timezone.utc)
+    run_id = f"{now:%Y%m%d-%H%M%S}-{policy.generation_hash[:6]}-{secrets.token_hex(2)}"
+    manifest = RunManifest(
+        run_id=found.name if found else run_id, policy_name=policy.name, policy_hash=policy.policy_hash,
+        generation_hash=policy.generation_hash, created_at=now.isoformat(timespec="seconds"),
+        models=cards, eval_sets=uses, seed=policy.run.seed, concurrency=policy.run.concurrency, versions=_versions(),
+    )  # fmt: skip
+    folder = found or Path(policy.run.output) / run_id
+    write_row(folder / MANIFEST, manifest)
+    write_text(folder / POLICY_COPY, policy_file.read_text(encoding="utf-8"))
+    return RunPlan(folder, manifest, tasks, resumed=False)
+
+
+def _card(role: Role, policy: Policy, embedded_url: str | None) -> ModelCard:
+    """Describe a model and make sure that its server serves it."""
+    spec = policy.models[role]
+    card = ModelCard(
+        role=role, name=spec.name or spec.model, model=spec.model, endpoint=spec.endpoint,
+        hosting=spec.hosting, **spec.price.model_dump(),
+    )  # fmt: skip
+    try:
+        endpoint = endpoint_of(spec, policy.run, embedded_url)
+        endpoint.headers()
+    except RunError as error:
+        if spec.optional:
+            return card.model_copy(update={"absent": str(error)})
+        raise
+    return card.model_copy(update={"served": check_endpoint(endpoint)})
+
+
+def _versions() -> dict[str, str]:
+    found = {"ftgate_ext": __version__, "python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def run_models(
+    plan: RunPlan,
+    policy: Policy,
+    embedded_url: str | None = None,
+    on_response: OnResponse | None = None,
+) -> RunManifest:
+    """Ask every present model every eval set; answers that the journals hold are not asked again.
+
+    Args:
+        plan: From `open_run`.
+        policy: The same policy.
+        embedded_url: Base URL of the embedded engine, where a model uses it.
+        on_response: Progress.
+
+    Returns:
+        The manifest, finished.
+
+    Raises:
+        RunError: A journal cannot be written, or lm-eval wrote no results.
+    """
+    for card in plan.manifest.models:
+        if card.absent is None:
+            _run_model(plan, card.role, policy, embedded_url, on_response)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    finished = plan.manifest.model_copy(update={"finished_at": now})
+    write_row(plan.run_dir / MANIFEST, finished)
+    return finished
+
+
+def _run_model(
+    plan: RunPlan,
+    role: Role,
+    policy: Policy,
+    embedded_url: str | None,
+    on_response: OnResponse | None,
+) -> None:
+    from ftgate_ext.inference.lm import FtgateChat
+
+    folder = plan.run_dir / role
+    if _is_complete(folder, plan.manifest.eval_sets):
+        return
+    spec = policy.models[role]
+    endpoint = endpoint_of(spec, policy.run, embedded_url)
+    lm = FtgateChat(
+        base_url=endpoint.base_url, model=spec.model, api_key_env=spec.api_key_env,
+        num_concurrent=policy.run.concurrency, timeout=policy.run.timeout_s,
+        max_retries=policy.run.max_attempts, seed=policy.run.seed, price=spec.price.model_dump(),
+        responses=str(folder / "responses.jsonl"), reuse=True,
+        on_response=(lambda response, known: on_response(role, response, known)) if on_response else None,
+    )  # fmt: skip
+    try:
+        evaluate(
+            lm,
+            role,
+            plan.run_dir,
+            {u.task: u.limit for u in plan.manifest.eval_sets},
+            plan.tasks,
+            policy.run.seed,
+        )
+    finally:
+        lm.close()
+
+
+def _is_complete(folder: Path, uses: list[EvalSetUse]) -> bool:
+    """Whether results of every eval set are there and every request was answered."""
+    if not any(folder.glob("results_*.json")):
+        return False
+    records = load_model_records(folder).records
+    asked = all(use.task in records for use in uses)
+    return asked and not any(r.scores.get("unanswered") for rows in records.values() for r in rows)
+
+
+def evaluate(
+    lm: Any, name: str, output: Path, limits: dict[str, int | None], tasks: TaskManager, seed: int
+) -> dict[str, Any]:
+    """Let lm-eval evaluate one model and write its own files to `output/name`.
+
+    Args:
+        lm: The lm-eval model object.
+        name: The folder's name.
+        output: Parent folder.
+        limits: Task -> how many cases, None for all.
+        tasks: Where the tasks are found.
+        seed: Of lm-eval's sampling of few-shot examples.
+
+    Returns:
+        lm-eval's results.
+
+    Raises:
+        EvalSetError: A task cannot be built.
+        RunError: lm-eval swallowed an error while saving.
+    """
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+
+    tracker = EvaluationTracker(output_path=str(output))
+    chosen = {task: list(range(limit)) for task, limit in limits.items() if limit is not None}
+    with _lm_eval_in_silence():
+        results = simple_evaluate(
+            model=lm, model_args={"model": name}, tasks=list(limits), samples=chosen or None,
+            evaluation_tracker=tracker, apply_chat_template=True, task_manager=tasks,
+            bootstrap_iters=0, random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed,
+            fewshot_random_seed=seed,
+        )  # fmt: skip
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task, rows in samples.items():
+        tracker.save_results_samples(task_name=task, samples=rows)
+        saved = output / name / f"samples_{task}_{tracker.date_id}.jsonl"
+        if not saved.is_file():  # lm-eval only logs a warning when it cannot save
+            raise RunError(
+                f"{saved}: lm-eval could not write it; check space and permissions, then run the same command again."
+            )
+    return dict(results)
+
+
+@contextmanager
+def _lm_eval_in_silence() -> Iterator[None]:
+    """Keep lm-eval's own bars, and git's complaint outside a repository, out of our progress."""
+    import lm_eval.api.task as lm_eval_task
+    import lm_eval.evaluator as lm_eval_evaluator
+
+    bar, git_hash = lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash
+    in_repository = any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
+    lm_eval_task.tqdm = lambda items, **_options: items
+    lm_eval_evaluator.get_git_commit_hash = git_hash if in_repository else lambda: None
+    try:
+        yield
+    finally:
+        lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash = bar, git_hash

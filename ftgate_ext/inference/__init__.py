@@ -1,0 +1,1 @@
+"""Requests -> responses: the client, the journal, the lm-eval model and the embedded engine."""

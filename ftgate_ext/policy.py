@@ -1,0 +1,338 @@
+"""gate.yaml -> Policy: what to compare, on what, and what must hold. Knows no files of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from datetime import date  # noqa: TC003 - pydantic needs it at run time
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ftgate_ext.policy_problems import describe_problem, near
+from ftgate_ext.schema import ROLES, PolicyError, Role, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMBEDDED = "embedded"
+"""The endpoint of a model that the embedded engine serves."""
+
+Evidence = Literal["point", "significant", "proven"]
+EvalKind = Literal["golden", "shadow", "regression", "capability", "safety", "format"]
+
+
+class Price(Row):
+    """What a model costs: per token at an API, or per hour on your own machine."""
+
+    input_usd_per_mtok: float | None = Field(default=None, ge=0)
+    """US dollars per million input tokens."""
+    output_usd_per_mtok: float | None = Field(default=None, ge=0)
+    """US dollars per million output tokens."""
+    usd_per_hour: float | None = Field(default=None, ge=0)
+    """US dollars per hour of the machine; shared among the requests in flight."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Price:
+        per_token = self.input_usd_per_mtok is not None or self.output_usd_per_mtok is not None
+        if per_token and self.usd_per_hour is not None:
+            raise ValueError("give prices per token or usd_per_hour, not both")
+        if per_token and (self.input_usd_per_mtok is None or self.output_usd_per_mtok is None):
+            raise ValueError("input_usd_per_mtok and output_usd_per_mtok go together")
+        return self
+
+
+class ServerSpec(Row):
+    """A model behind an OpenAI-compatible endpoint."""
+
+    endpoint: str
+    """Base URL (ending in /v1), or `embedded` for the demo engine."""
+    model: str
+    """The name to ask the endpoint for."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key. Keys never stand in this file."""
+    price: Price = Price()
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value == EMBEDDED:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError(
+                f"{value!r} is no http(s) URL; expected http://host:port/v1 or `embedded`"
+            )
+        if parts.username or parts.password:
+            raise ValueError("credentials do not belong into a URL; use api_key_env")
+        return value.rstrip("/")
+
+
+class ModelSpec(ServerSpec):
+    """One model of the comparison."""
+
+    name: str | None = None
+    """What reports call it; the model's name when left out."""
+    hosting: str = "not stated"
+    """Where it runs, in words for the report."""
+    optional: bool = False
+    """Leave the model out, and say so, when its key is not set; else that is an error."""
+
+
+class EvalSet(Row):
+    """One lm-eval task of the comparison."""
+
+    task: str
+    """Name of an lm-eval task: one of ours, of `task_paths`, or built into lm-eval."""
+    kind: EvalKind
+    limit: int | None = Field(default=None, ge=1)
+    """Ask only the first so many cases."""
+
+
+class JudgeSpec(ServerSpec):
+    """The judge of pairwise comparisons, and what it must show before it may vote."""
+
+    task: str
+    """The eval set whose answers are compared in pairs."""
+    against: list[Role] = ["production"]
+    """Whose answers the candidate's are compared with."""
+    limit: int | None = Field(default=None, ge=1)
+    max_tokens: int = Field(default=512, ge=16)
+    min_consistency: float = Field(default=0.65, ge=0, le=1)
+    """Share of pairs judged alike in both orders that its 95 % lower limit must reach."""
+    max_unparsed_share: float = Field(default=0.05, ge=0, le=1)
+
+
+class RunSpec(Row):
+    """How to generate."""
+
+    output: str = "runs"
+    """Folder of run folders, relative to the working directory."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    timeout_s: float = Field(default=300, gt=0)
+    max_attempts: int = Field(default=5, ge=1)
+    max_failed_share: float = Field(default=0.02, ge=0, le=1)
+    """Error budget: above this share of unanswered requests a rule is INCONCLUSIVE."""
+    seed: int = 1234
+    resamples: int = Field(default=10_000, ge=1000)
+
+
+class _Rule(Row):
+    name: str
+    """Unique name; approvals refer to it."""
+    evidence: Evidence = "proven"
+    """point: the figure itself; significant: and a test rejects chance; proven: its 95 % limit."""
+
+
+class Superiority(_Rule):
+    """The candidate is better than another model by at least a margin."""
+
+    kind: Literal["superiority"]
+    task: str
+    metric: str
+    against: Role = "production"
+    margin_pt: float = 0
+    """Percentage points by which the candidate must be ahead."""
+    evidence: Evidence = "significant"
+
+
+class NonInferiority(_Rule):
+    """The candidate is not worse than another model by more than a margin."""
+
+    kind: Literal["non_inferiority"]
+    task: str
+    metric: str
+    against: Role = "production"
+    margin_pt: float = Field(gt=0)
+    """Percentage points that the candidate may lose."""
+
+
+class Floor(_Rule):
+    """A metric of the candidate itself reaches a threshold."""
+
+    kind: Literal["floor"]
+    task: str
+    metric: str
+    threshold: float = Field(ge=0, le=1)
+
+
+class NoRegression(_Rule):
+    """No case that the other model gets right goes wrong, or somebody approved it by name."""
+
+    kind: Literal["no_regression"]
+    task: str
+    metric: str
+    against: Role = "production"
+    evidence: Evidence = "point"
+
+
+class WinRate(_Rule):
+    """A fit judge prefers the candidate's answers more often than chance."""
+
+    kind: Literal["win_rate"]
+    against: Role = "production"
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    evidence: Evidence = "significant"
+
+
+class Budget(_Rule):
+    """One request to the candidate costs or takes at most so much."""
+
+    kind: Literal["budget"]
+    quantity: Literal["cost_usd_per_request", "latency_p50_s", "latency_p95_s"]
+    maximum: float = Field(gt=0)
+    evidence: Evidence = "point"
+
+
+Rule = Annotated[
+    Union[Superiority, NonInferiority, Floor, NoRegression, WinRate, Budget],  # noqa: UP007 - a runtime alias on Python 3.10
+    Field(discriminator="kind"),
+]
+
+
+class Approval(Row):
+    """Somebody takes the responsibility for a failed rule or a regressed case."""
+
+    rule: str
+    """Name of the rule."""
+    cases: list[str] = []
+    """Case ids that are approved; none means the whole rule."""
+    by: str
+    reason: str
+    until: date
+    """Last day on which the approval holds."""
+
+
+class Policy(Row):
+    """The whole of gate.yaml."""
+
+    version: Literal[1]
+    name: str
+    models: dict[Role, ModelSpec]
+    eval_sets: list[EvalSet] = Field(min_length=1)
+    task_paths: list[str] = []
+    """Folders with further lm-eval task YAMLs, relative to gate.yaml."""
+    judge: JudgeSpec | None = None
+    run: RunSpec = RunSpec()
+    rules: list[Rule] = Field(min_length=1)
+    approvals: list[Approval] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Policy:
+        if "candidate" not in self.models:
+            raise ValueError("models: no `candidate`; a gate needs one")
+        tasks = [s.task for s in self.eval_sets]
+        names = [r.name for r in self.rules]
+        for what, values in (("eval_sets: task", tasks), ("rules: name", names)):
+            twice = sorted({v for v in values if values.count(v) > 1})
+            if twice:
+                raise ValueError(f"{what} {twice[0]!r} stands there twice; each may stand once")
+        for rule in self.rules:
+            self._check_rule(rule, tasks)
+        for approval in self.approvals:
+            if approval.rule not in names:
+                raise ValueError(
+                    f"approvals: there is no rule {approval.rule!r}{near(approval.rule, names)}"
+                )
+        if self.judge and self.judge.task not in tasks:
+            raise ValueError(
+                f"judge.task {self.judge.task!r} is not among eval_sets{near(self.judge.task, tasks)}"
+            )
+        return self
+
+    def _check_rule(self, rule: Rule, tasks: list[str]) -> None:
+        task = getattr(rule, "task", None)
+        if task is not None and task not in tasks:
+            raise ValueError(
+                f"rule {rule.name!r}: task {task!r} is not among eval_sets{near(task, tasks)}"
+            )
+        against = getattr(rule, "against", None)
+        if against is not None and against not in self.models:
+            raise ValueError(
+                f"rule {rule.name!r}: there is no model {against!r}; models: {', '.join(self.models)}"
+            )
+        if isinstance(rule, WinRate) and (
+            self.judge is None or rule.against not in self.judge.against
+        ):
+            raise ValueError(
+                f"rule {rule.name!r}: no judge compares with {rule.against!r}; add it to judge.against"
+            )
+
+    @property
+    def roles(self) -> list[Role]:
+        """The roles of the comparison in their fixed order."""
+        return [r for r in ROLES if r in self.models]
+
+    @property
+    def policy_hash(self) -> str:
+        """sha256 of the whole policy, independent of layout and comments."""
+        return _hash(self.model_dump(mode="json"))
+
+    @property
+    def generation_hash(self) -> str:
+        """sha256 of what decides which answers are generated: models, eval sets and settings."""
+        whole = self.model_dump(mode="json", include={"models", "eval_sets", "task_paths", "run"})
+        whole["run"] = {"seed": self.run.seed}
+        for model in whole["models"].values():
+            for key in ("price", "hosting", "name", "optional"):
+                model.pop(key)
+        return _hash(whole)
+
+
+def _hash(value: Any) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Args:
+        path: A gate.yaml.
+
+    Raises:
+        PolicyError: The file cannot be read or breaks the schema; the message names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PolicyError(f"{path}: no such file; `ftgate init` writes one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: cannot be read ({error}).") from None
+    return parse_policy(text, str(path))
+
+
+def parse_policy(text: str, where: str) -> Policy:
+    """Turn the text of a gate.yaml into a Policy; `where` stands in error messages.
+
+    Raises:
+        PolicyError: The first mistake, with its line and what was expected.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise PolicyError(f"{where}{line}: not valid YAML ({problem}); mend the line.") from None
+    if not isinstance(content, dict) or node is None:
+        raise PolicyError(
+            f"{where}:1: expected a mapping with version, name, models, eval_sets and rules."
+        )
+    try:
+        return Policy.model_validate(content)
+    except ValidationError as error:
+        raise PolicyError(describe_problem(error, node, where, policy_json_schema())) from None
+
+
+def policy_json_schema() -> dict[str, Any]:
+    """The JSON Schema of gate.yaml, as published in `configs/gate.schema.json`."""
+    return Policy.model_json_schema()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(policy_json_schema(), indent=2, ensure_ascii=False) + "\n")

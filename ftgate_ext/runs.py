@@ -1,0 +1,263 @@
+"""Read and write run folders, and the folders that a bare `lm_eval --log_samples` leaves.
+
+    runs/<run_id>/run.json, gate.yaml, <model>/results_*.json, samples_*.jsonl, responses.jsonl,
+                  judgments.jsonl, judge.json, comparisons.json, findings.json, decision.json,
+                  report.md, report.html
+
+Knows files and joins; no statistics, no rules.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from ftgate_ext.inference.journal import read_responses
+from ftgate_ext.schema import ROLES, Response, Role, Row, RunError, RunManifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+T = TypeVar("T", bound=Row)
+
+MANIFEST = "run.json"
+POLICY_COPY = "gate.yaml"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Case x response x scores of one model: what everything after generation works on."""
+
+    task: str
+    case_id: str
+    doc_hash: str
+    prompt_hash: str
+    doc: dict[str, Any]
+    prompt: str
+    """What the user said: the last message, or the whole prompt where it is no chat."""
+    target: str
+    answer: str
+    scores: dict[str, Any]
+    """Metric -> number, or [tp, fp, fn] for an F1; a metric that could not be scored is not there."""
+    response: Response | None
+    """None where the model was not asked through ftgate-chat."""
+
+
+@dataclass(frozen=True)
+class ModelRecords:
+    """All records of one model, and the files they came from."""
+
+    folder: Path
+    records: dict[str, list[Record]]
+    """Task -> records in the order of the eval set."""
+    higher_is_better: dict[str, dict[str, bool]]
+    sources: list[Path] = field(default_factory=list)
+
+
+def load_model_records(folder: Path) -> ModelRecords:
+    """Read the newest complete results of one model.
+
+    Args:
+        folder: A model's folder of a run, or what `lm_eval --output_path DIR --log_samples` wrote
+            (DIR itself or the model's folder below it).
+
+    Raises:
+        RunError: No results, results without samples, or a broken file.
+    """
+    results_files = sorted(folder.glob("**/results_*.json"))
+    if not results_files:
+        raise RunError(
+            f"{folder}: no results_*.json; expected a folder written by `ftgate run` or `lm_eval --output_path DIR --log_samples`."
+        )
+    newest: dict[str, Path] = {}
+    better: dict[str, dict[str, bool]] = {}
+    for path in results_files:  # later files win, task by task
+        results = _read_json(path)
+        stamp = path.stem.removeprefix("results_")
+        for task in results.get("configs", {}):
+            samples = path.with_name(f"samples_{task}_{stamp}.jsonl")
+            if not samples.is_file():
+                raise RunError(
+                    f"{path}: no {samples.name} beside it; run lm_eval with --log_samples."
+                )
+            newest[task] = samples
+            better[task] = results.get("higher_is_better", {}).get(task, {})
+    records = {task: _load_samples(task, path) for task, path in newest.items()}
+    return ModelRecords(folder, records, better, sorted({*newest.values(), results_files[-1]}))
+
+
+def _load_samples(task: str, path: Path) -> list[Record]:
+    responses = _responses_beside(path, task)
+    records: dict[str, Record] = {}
+    met: Counter[str] = Counter()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            sample = json.loads(line)
+            key, suffix = (
+                f"{sample['doc_id']}",
+                "" if sample["filter"] == "none" else f",{sample['filter']}",
+            )
+            scores = {name + suffix: sample[name] for name in sample["metrics"]}
+            if key in records:  # one line per case and filter
+                records[key].scores.update(scores)
+                continue
+            prompt_hash = sample["prompt_hash"]
+            doc = sample["doc"] if isinstance(sample["doc"], dict) else {"doc": sample["doc"]}
+            records[key] = Record(
+                task=task, case_id=str(doc.get("id", sample["doc_id"])), doc_hash=sample["doc_hash"],
+                prompt_hash=prompt_hash, doc=doc, prompt=_prompt_text(sample["arguments"]), target=str(sample["target"]),
+                answer=_first_text(sample["resps"]), scores=scores,
+                response=responses.get((prompt_hash, met[prompt_hash])),
+            )  # fmt: skip
+            met[prompt_hash] += len(_flatten(sample["resps"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path}:{number}: not a sample of lm-eval ({type(error).__name__}: {error}); run that model again."
+            ) from None
+    return list(records.values())
+
+
+def _prompt_text(arguments: Any) -> str:
+    """lm-eval logs a chat as a one-element list with the messages as JSON."""
+    first = arguments["gen_args_0"]["arg_0"]
+    text = str(first[0] if isinstance(first, list) else first)
+    try:
+        return str(json.loads(text)[-1]["content"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return text
+
+
+def _flatten(resps: Any) -> list[str]:
+    return [
+        text
+        for item in resps
+        for text in (_flatten(item) if isinstance(item, list) else [str(item)])
+    ]
+
+
+def _first_text(resps: Any) -> str:
+    return next(iter(_flatten(resps)), "")
+
+
+def _responses_beside(samples: Path, task: str) -> dict[tuple[str, int], Response]:
+    """(prompt_hash, occurrence) -> response; the last line about a request counts."""
+    journal = samples.with_name("responses.jsonl")
+    if not journal.is_file():
+        # A bare lm_eval: the journal was opened when the model was made, shortly before the results.
+        stamp = samples.stem.removeprefix(f"samples_{task}_")
+        earlier = [
+            p
+            for p in samples.parent.glob("responses_*.jsonl")
+            if p.stem.removeprefix("responses_") <= stamp
+        ]
+        if not earlier:
+            return {}
+        journal = max(earlier)
+    return {(r.prompt_hash, r.occurrence): r for r in read_responses(journal) if r.task == task}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: not readable as JSON ({error}); run that stage again.") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: found a JSON {type(content).__name__}; expected an object.")
+    return content
+
+
+def load_row(path: Path, kind: type[T], made_by: str) -> T:
+    """Read one of our own JSON files.
+
+    Raises:
+        RunError: It is missing (naming the stage that makes it) or of another format.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: not there; run `ftgate {made_by}` first.")
+    try:
+        return kind.model_validate(_read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(map(str, first["loc"]))
+        raise RunError(
+            f"{path}: {field_name}: {first['msg'].lower()}; made by another version? Run `ftgate {made_by}` again."
+        ) from None
+
+
+def load_rows(path: Path, kind: type[T]) -> list[T]:
+    """Read a JSONL file of our own; a missing file has no rows, a torn last line is passed over.
+
+    Raises:
+        RunError: A line is broken.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            rows.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            if not line.rstrip().endswith(b"}"):
+                continue
+            raise RunError(
+                f"{path}:{number}: {error.errors()[0]['msg'].lower()}; move the file away and run the stage again."
+            ) from None
+    return rows
+
+
+def write_row(path: Path, row: Row) -> Path:
+    """Write one of our own types as JSON, whole or not at all."""
+    return write_text(path, row.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder."
+        ) from None
+    return path
+
+
+def load_manifest(run_dir: Path) -> RunManifest:
+    """Read run.json."""
+    return load_row(run_dir / MANIFEST, RunManifest, "run")
+
+
+def model_folders(run_dir: Path) -> dict[Role, Path]:
+    """Role -> folder, for the models of a run that have results."""
+    return {
+        role: run_dir / role for role in ROLES if any((run_dir / role).glob("**/results_*.json"))
+    }
+
+
+def find_unfinished(output: Path, generation_hash: str) -> Path | None:
+    """The newest run of this policy that still has models to ask."""
+    for manifest in _manifests(output):
+        if manifest[1].finished_at is None and manifest[1].generation_hash == generation_hash:
+            return manifest[0]
+    return None
+
+
+def _manifests(output: Path) -> Iterator[tuple[Path, RunManifest]]:
+    found: Iterable[Path] = sorted(output.glob(f"*/{MANIFEST}"), reverse=True)
+    for path in found:
+        try:
+            yield path.parent, load_row(path, RunManifest, "run")
+        except RunError:
+            continue  # of another version: not one to resume

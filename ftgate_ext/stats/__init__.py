@@ -1,0 +1,1 @@
+"""Arrays -> estimates. Knows numbers only: no models, no files, no policy."""
