@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ftgate_ext import __version__
-from ftgate_ext.schema import WRONG_USE, FtgateError
+from ftgate_ext.errors import WRONG_USE, FtgateError
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Decision
@@ -138,7 +138,10 @@ def gate(
     """All stages in one command. Exits with 0 GO, 1 NO-GO, 3 INCONCLUSIVE."""
     from ftgate_ext.gate import run_gate
 
-    _finish(run_gate(policy_file, run_dir, quiet=quiet))
+    decision, folder = run_gate(policy_file, run_dir, quiet=quiet)
+    _print_decision(decision)
+    typer.echo(f"Report: {folder / 'report.html'} (and report.md)")
+    raise typer.Exit(decision.exit_code)
 
 
 @app.command()

@@ -111,7 +111,7 @@ def score_of(record: Record, metric: str) -> Any:
     if record.response is not None and record.response.status in UNSCORED_STATUSES:
         return None  # a task that is not ours scored the missing answer as wrong
     value = record.scores.get(metric)
-    if isinstance(value, float) and np.isnan(value):
+    if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
 
@@ -123,11 +123,15 @@ def is_unanswered(record: Record) -> bool:
 
 
 def _kind(values: list[Any]) -> Kind | None:
-    if all(isinstance(v, list) and len(v) == 3 for v in values):
+    if all(isinstance(v, list) and len(v) == 3 and _are_numbers(v) for v in values):
         return "f1"
-    if not all(isinstance(v, (int, float)) for v in values):
+    if not _are_numbers(values):
         return None
     return "binary" if all(v in (0, 1) for v in values) else "mean"
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(v, (int, float)) for v in values)
 
 
 def _levels(
@@ -227,7 +231,8 @@ def _compare(
     comparison = Comparison(
         task=task, metric=metric, kind=kind or "mean", baseline=baseline, n_pairs=len(scored), n_excluded=excluded,
         n_unpaired=unpaired, n_prompts_differ=sum(a.prompt_hash != b.prompt_hash for a, b in pairs),
-        higher_is_better=models["candidate"].higher_is_better.get(task, {}).get(metric.partition(",")[0], True),
+        # lm-eval writes null where a task does not say
+        higher_is_better=models["candidate"].higher_is_better.get(task, {}).get(metric.partition(",")[0]) is not False,
     )  # fmt: skip
     if kind is None:
         why = (
@@ -274,11 +279,8 @@ def _compare_binary(
             detail=f"{gained} gained, {lost} lost",
         )
     ]
-    lost_pairs = [
-        a.case_id
-        for (a, _), better, worse in zip(scored, right, left, strict=True)
-        if better > worse
-    ]
+    worse = right > left if comparison.higher_is_better else right < left
+    lost_pairs = [a.case_id for (a, _), lost_it in zip(scored, worse, strict=True) if lost_it]
     return comparison.model_copy(
         update={
             "candidate_estimate": to_estimate(own[0]), "baseline_estimate": to_estimate(own[1]),

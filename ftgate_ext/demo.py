@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftgate_ext.assets import asset_dir
@@ -12,6 +11,7 @@ from ftgate_ext.inference.endpoints import MODELS, embedded_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ftgate_ext.schema import Decision
 
@@ -20,8 +20,7 @@ DEMO_POLICY = "demo.yaml"
 
 def run_demo(run_dir: Path | None = None, *, quiet: bool = False) -> tuple[Decision, Path]:
     """Run the demo policy; returns the decision and the run folder."""
-    folder = run_dir or Path("runs") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
-    return run_gate(asset_dir("configs") / DEMO_POLICY, folder, quiet=quiet), folder
+    return run_gate(asset_dir("configs") / DEMO_POLICY, run_dir, quiet=quiet)
 
 
 def serve_demo(port: int, say: Callable[[str], None]) -> None:

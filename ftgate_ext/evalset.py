@@ -71,13 +71,17 @@ def load_cases(path: Path, required: tuple[str, ...] = ()) -> list[Case]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
     try:
-        with path.open(encoding="utf-8") as file:
-            yield from enumerate((line.strip() for line in file), start=1)
+        with path.open("rb") as file:  # bytes, so that a wrong one is found in its own line
+            for number, line in enumerate(file, start=1):
+                yield number, line.decode().strip()
     except FileNotFoundError:
         raise EvalSetError(f"{path}: no such eval set; check the `file` of the task.") from None
     except UnicodeDecodeError as error:
-        raise EvalSetError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8.") from None
+        raise EvalSetError(
+            f"{path}:{number}: not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8."
+        ) from None
     except OSError as error:
         raise EvalSetError(f"{path}: cannot be read ({error.strerror}).") from None
 
@@ -146,8 +150,8 @@ def load_task_data(
         **_metadata: Whatever else lm-eval passes on (model_args, version ...).
 
     Returns:
-        `{"test": datasets.Dataset}`. Objects inside a row become JSON text, because a column has
-        one type; scorers decode them.
+        `{"test": datasets.Dataset}`. A column has one type: one that holds objects or values of
+        several types becomes JSON text, which scorers decode.
 
     Raises:
         EvalSetError: See `load_cases`.
@@ -160,16 +164,26 @@ def load_task_data(
     loaded_sets[source] = LoadedSet(path, file_sha256(path), len(cases), source)
     keys = list(dict.fromkeys(key for case in cases for key in case))
     try:
-        columns = {key: [_flat(case.get(key)) for case in cases] for key in keys}
-        return {"test": Dataset.from_dict(columns)}
+        return {"test": Dataset.from_dict({k: _column([c.get(k) for c in cases]) for k in keys})}
     except (TypeError, ValueError) as error:
         raise EvalSetError(
             f"{path}: a column holds values of different types ({error}); use one type a key."
         ) from None
 
 
-def _flat(value: Any) -> Any:
-    nested = isinstance(value, dict) or (
-        isinstance(value, list) and any(isinstance(v, dict) for v in value)
-    )
-    return json.dumps(value, ensure_ascii=False) if nested else value
+def _column(values: list[Any]) -> list[Any]:
+    """A column has one type: objects, and values of several types, become JSON text."""
+    kinds = {_type_name(value) for value in values if value is not None}
+    if len(kinds) <= 1 and "object" not in kinds:
+        return values
+    return [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, dict) or (isinstance(value, list) and any(map(_is_nested, value))):
+        return "object"
+    return "number" if type(value) in {int, float} else type(value).__name__
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ftgate_ext.inference.endpoints import embedded_engine, embedded_models, endpoint_of
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.progress import Progress
-from ftgate_ext.runs import MANIFEST, POLICY_COPY
+from ftgate_ext.runs import MANIFEST, POLICY_COPY, Until
 from ftgate_ext.schema import ROLES, Comparisons, Decision, Role, RunError
 from ftgate_ext.settings import Settings
 
@@ -20,7 +20,7 @@ def run_policy(policy_file: Path, run_dir: Path | None = None, *, quiet: bool = 
     """The stage `run`; returns the run folder."""
     policy = load_policy(policy_file)
     with embedded_engine(_run_models(policy)) as url:
-        return _run(policy, policy_file, run_dir, url, quiet=quiet)
+        return _run(policy, policy_file, run_dir, url, until="run", quiet=quiet)
 
 
 def _run_models(policy: Policy) -> list[str]:
@@ -28,14 +28,23 @@ def _run_models(policy: Policy) -> list[str]:
 
 
 def _run(
-    policy: Policy, policy_file: Path, run_dir: Path | None, url: str | None, *, quiet: bool
+    policy: Policy,
+    policy_file: Path,
+    run_dir: Path | None,
+    url: str | None,
+    *,
+    until: Until,
+    quiet: bool,
 ) -> Path:
     from ftgate_ext.harness import open_run, run_models
 
-    plan = open_run(policy, policy_file, run_dir, url)
+    plan = open_run(policy, policy_file, run_dir, url, until)
     with Progress(_total(plan.manifest), "run", quiet=quiet) as progress:
         if plan.resumed:
-            progress.say(f"Resuming {plan.run_dir}: answers already there are not asked again.")
+            progress.say(
+                f"Resuming {plan.run_dir} of {plan.manifest.created_at}: "
+                "answers already there are not asked again."
+            )
         run_models(plan, policy, url, progress.on_model_response)
     return plan.run_dir
 
@@ -96,16 +105,18 @@ def compare_any(runs: list[str], output: Path) -> tuple[Comparisons, Path]:
     return compare_folders(folders, output, output.name, Settings()), output
 
 
-def run_gate(policy_file: Path, run_dir: Path | None = None, *, quiet: bool = False) -> Decision:
-    """All stages, with one embedded engine for models and judge."""
+def run_gate(
+    policy_file: Path, run_dir: Path | None = None, *, quiet: bool = False
+) -> tuple[Decision, Path]:
+    """All stages, with one embedded engine for models and judge; also returns the run folder."""
     from ftgate_ext.stages import compare_run, decide_run, report_run
 
     policy = load_policy(policy_file)
     with embedded_engine(embedded_models(policy)) as url:
-        folder = _run(policy, policy_file, run_dir, url, quiet=quiet)
+        folder = _run(policy, policy_file, run_dir, url, until="gate", quiet=quiet)
         if policy.judge:
             _judge(policy, folder, url, quiet=quiet)
     compare_run(folder)
-    decision = decide_run(folder)
+    decision = decide_run(folder, policy_file)
     report_run(folder)
-    return decision
+    return decision, folder

@@ -6,6 +6,7 @@ Knows lm-eval and run folders; nothing of statistics or rules.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import secrets
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftgate_ext import __version__
-from ftgate_ext.inference.client import check_endpoint
+from ftgate_ext.inference.client import Endpoint, check_endpoint, list_models, run_to_end
 from ftgate_ext.inference.endpoints import endpoint_of
-from ftgate_ext.lm_tasks import describe_eval_sets
+from ftgate_ext.lm_tasks import describe_eval_sets, find_tasks
 from ftgate_ext.runs import (
     MANIFEST,
     POLICY_COPY,
+    Until,
     find_unfinished,
     load_manifest,
     load_model_records,
@@ -59,7 +61,11 @@ class RunPlan:
 
 
 def open_run(
-    policy: Policy, policy_file: Path, run_dir: Path | None = None, embedded_url: str | None = None
+    policy: Policy,
+    policy_file: Path,
+    run_dir: Path | None = None,
+    embedded_url: str | None = None,
+    until: Until = "run",
 ) -> RunPlan:
     """Check endpoints and data, then open a new run folder or the unfinished one of this policy.
 
@@ -68,6 +74,7 @@ def open_run(
         policy_file: Its gate.yaml: `task_paths` are relative to it, and a copy stays with the run.
         run_dir: Where to run; chosen under `run.output` when left out.
         embedded_url: Base URL of the embedded engine, where a model uses it.
+        until: Which command is to be resumed.
 
     Raises:
         EvalSetError: A task is unknown or its data is broken.
@@ -76,7 +83,8 @@ def open_run(
     """
     cards = [_card(role, policy, embedded_url) for role in policy.roles]
     tasks, uses = describe_eval_sets(policy, policy_file)
-    found = run_dir or find_unfinished(Path(policy.run.output), policy.generation_hash)
+    output = Path(policy.run.output)
+    found = run_dir or find_unfinished(output, policy.generation_hash, until=until)
     if found and (found / MANIFEST).is_file():
         manifest = load_manifest(found)
         if manifest.generation_hash != policy.generation_hash:
@@ -264,3 +272,45 @@ def _lm_eval_in_silence() -> Iterator[None]:
         yield
     finally:
         lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash = bar, git_hash
+
+
+def evaluate_endpoint(
+    base_url: str,
+    task: str,
+    output: Path,
+    model: str | None = None,
+    api_key_env: str | None = None,
+    limit: int | None = None,
+) -> Path:
+    """Ask one endpoint one eval set, without a policy, and write lm-eval's results as one JSON.
+
+    Args:
+        base_url: The endpoint, ending in /v1.
+        task: An lm-eval task.
+        output: The file to write; samples and responses go to a folder of the same name beside it.
+        model: The name to ask for; asked from the server where it serves only one.
+        api_key_env: Environment variable with the key.
+        limit: Only the first so many cases.
+
+    Raises:
+        RunError: The server does not answer, or serves several models and none is named.
+        EvalSetError: lm-eval knows no such task.
+    """
+    from ftgate_ext.inference.lm import FtgateChat
+
+    if model is None:
+        served = run_to_end(list_models(Endpoint(base_url, "", api_key_env), timeout_s=10))
+        if len(served) != 1:
+            raise RunError(f"{base_url}: serves {', '.join(served) or 'no model'}; name one.")
+        model = served[0]
+    tasks = find_tasks([task], [])
+    if limit is not None:
+        limit = min(limit, len(tasks.load([task])["tasks"][task].eval_docs))
+    folder = output.with_suffix("")
+    journal = folder / "responses.jsonl"
+    lm = FtgateChat(base_url, model, api_key_env, responses=str(journal))
+    try:
+        results = evaluate(lm, folder.name, folder.parent, {task: limit}, tasks, lm.seed)
+    finally:
+        lm.close()
+    return write_text(output, json.dumps(results, indent=2, default=str, ensure_ascii=False) + "\n")

@@ -24,6 +24,9 @@ def find_tasks(names: list[str], more_folders: list[Path]) -> TaskManager:
     """
     import lm_eval.tasks as lm_eval_tasks
 
+    # Its warnings are written for its own command line.
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
     for folder in more_folders:
         if not folder.is_dir():
             raise EvalSetError(
@@ -55,9 +58,6 @@ def describe_eval_sets(policy: Policy, policy_file: Path) -> tuple[TaskManager, 
     Raises:
         EvalSetError: A task is unknown or its data is broken.
     """
-    logging.getLogger("lm_eval").setLevel(
-        logging.ERROR
-    )  # its warnings are for its own command line
     tasks = find_tasks(
         [s.task for s in policy.eval_sets], [policy_file.parent / p for p in policy.task_paths]
     )

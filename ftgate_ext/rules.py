@@ -215,6 +215,7 @@ def _no_regression(
         else f"None of {comparison.n_pairs} cases regressed against {rule.against}"
         + (f" beyond {covered} approved." if covered else ".")
     )
+    gained = comparison.counts["only_candidate" if comparison.higher_is_better else "only_baseline"]
     note = (
         "; ".join(
             f"{', '.join(a.cases)} approved by {a.by} until {a.until}: {a.reason}" for a in valid
@@ -232,7 +233,7 @@ def _no_regression(
     )
     return result.model_copy(
         update={
-            "seen": f"{len(comparison.lost_cases)} regressed, {comparison.counts['only_candidate']} newly right, n={comparison.n_pairs}",
+            "seen": f"{len(comparison.lost_cases)} regressed, {gained} newly right, n={comparison.n_pairs}",
             "approved": note,
         }
     )
@@ -268,7 +269,7 @@ def _win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
         significant=p is not None and p < ALPHA and value > 0,
     )
     c = comparison.counts
-    opening = f"win rate {value + 0.5:.1%} against {rule.against} ({c['wins']} wins, {c['losses']} losses, {c['ties']} ties, {c['both_bad']} both bad; {_limits(low, high)} around 50 %)"
+    opening = f"win rate {value + 0.5:.1%} against {rule.against} ({c['wins']} wins, {c['losses']} losses, {c['ties']} ties, {c['both_bad']} both bad; {_limits(low, high)} around 50 %, n = {comparison.n_pairs})"
     ending = {
         "PASS": "preferred, as the rule demands.",
         "FAIL": "not preferred.",

@@ -13,12 +13,13 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from ftgate_ext.inference.journal import read_responses
-from ftgate_ext.schema import ROLES, Response, Role, Row, RunError, RunManifest
+from ftgate_ext.inference.journal import is_torn, read_responses
+from ftgate_ext.schema import FORMAT_VERSION, ROLES, Response, Role, Row, RunError, RunManifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Row)
 
 MANIFEST = "run.json"
+RESUME_WITHIN = timedelta(days=1)
+Until = Literal["run", "gate"]
 POLICY_COPY = "gate.yaml"
 
 
@@ -75,6 +78,11 @@ def load_model_records(folder: Path) -> ModelRecords:
         raise RunError(
             f"{folder}: no results_*.json; expected a folder written by `ftgate run` or `lm_eval --output_path DIR --log_samples`."
         )
+    folders = sorted({str(path.parent) for path in results_files})
+    if len(folders) > 1:
+        raise RunError(
+            f"{folder}: holds results of several models ({', '.join(folders)}); name the folder of one."
+        )
     newest: dict[str, Path] = {}
     better: dict[str, dict[str, bool]] = {}
     for path in results_files:  # later files win, task by task
@@ -96,7 +104,8 @@ def _load_samples(task: str, path: Path) -> list[Record]:
     responses = _responses_beside(path, task)
     records: dict[str, Record] = {}
     met: Counter[str] = Counter()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # As bytes: a text may hold U+2028 and the like, at which `str.splitlines` would cut the line.
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             sample = json.loads(line)
             key, suffix = (
@@ -180,8 +189,14 @@ def load_row(path: Path, kind: type[T], made_by: str) -> T:
     """
     if not path.is_file():
         raise RunError(f"{path}: not there; run `ftgate {made_by}` first.")
+    content = _read_json(path)
+    version = content.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise RunError(
+            f"{path}: format_version {version!r}; this ftgate reads {FORMAT_VERSION}. Run `ftgate {made_by}` again, or use the ftgate that wrote it."
+        )
     try:
-        return kind.model_validate(_read_json(path))
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(map(str, first["loc"]))
@@ -203,7 +218,7 @@ def load_rows(path: Path, kind: type[T]) -> list[T]:
         try:
             rows.append(kind.model_validate_json(line))
         except ValidationError as error:
-            if not line.rstrip().endswith(b"}"):
+            if is_torn(error):
                 continue
             raise RunError(
                 f"{path}:{number}: {error.errors()[0]['msg'].lower()}; move the file away and run the stage again."
@@ -246,11 +261,25 @@ def model_folders(run_dir: Path) -> dict[Role, Path]:
     }
 
 
-def find_unfinished(output: Path, generation_hash: str) -> Path | None:
-    """The newest run of this policy that still has models to ask."""
-    for manifest in _manifests(output):
-        if manifest[1].finished_at is None and manifest[1].generation_hash == generation_hash:
-            return manifest[0]
+def find_unfinished(output: Path, generation_hash: str, *, until: Until = "run") -> Path | None:
+    """The newest run of this policy that the same command would finish.
+
+    Runs that began more than a day ago are left alone: another model may answer under the same
+    name by now. Name such a run with --run-dir to resume it.
+
+    Args:
+        output: Folder of run folders.
+        generation_hash: Of the policy.
+        until: `run` if asking the models is all there is to finish, `gate` up to the decision.
+    """
+    oldest = datetime.now(timezone.utc) - RESUME_WITHIN
+    for folder, manifest in _manifests(output):
+        finished = manifest.finished_at is not None
+        if until == "gate":
+            finished = (folder / "decision.json").is_file()
+        young = datetime.fromisoformat(manifest.created_at) >= oldest
+        if not finished and young and manifest.generation_hash == generation_hash:
+            return folder
     return None
 
 

@@ -1,16 +1,15 @@
-"""Every type that ftgate writes to disk, and its error classes. Knows no model, no file, no policy.
-
-FtgateError          what a user can mend: one line, exit code 2
-├── EvalSetError     a row, a file or a task of an eval set
-├── PolicyError      gate.yaml
-└── RunError         an endpoint, a run folder, a file of a run
-"""
+"""Every type that ftgate writes to disk. Knows no model, no file, no policy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from ftgate_ext.errors import EvalSetError as EvalSetError  # noqa: PLC0414 - handed on
+from ftgate_ext.errors import FtgateError as FtgateError  # noqa: PLC0414 - handed on
+from ftgate_ext.errors import PolicyError as PolicyError  # noqa: PLC0414 - handed on
+from ftgate_ext.errors import RunError as RunError  # noqa: PLC0414 - handed on
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,7 +19,6 @@ FORMAT_VERSION = 1
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 VerdictName = Literal["GO", "NO-GO", "INCONCLUSIVE"]
 EXIT_CODES: dict[VerdictName, int] = {"GO": 0, "NO-GO": 1, "INCONCLUSIVE": 3}
-WRONG_USE = 2
 
 Role = Literal["candidate", "production", "base", "frontier"]
 ROLES: tuple[Role, ...] = ("candidate", "production", "base", "frontier")
@@ -56,7 +54,10 @@ class Row(BaseModel):
     """What all types on disk share: closed, no NaN, attribute docstrings are the documentation."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
@@ -364,19 +365,3 @@ class Decision(Row):
 def to_json(row: Row) -> dict[str, Any]:
     """Return `row` as plain JSON values."""
     return row.model_dump(mode="json")
-
-
-class FtgateError(Exception):
-    """Something a user can mend: where, what was found, what was expected, what to do."""
-
-
-class EvalSetError(FtgateError):
-    """A row, a file or a task of an eval set is not as it must be."""
-
-
-class PolicyError(FtgateError):
-    """gate.yaml is not as it must be."""
-
-
-class RunError(FtgateError):
-    """An endpoint, a run folder or a file of a run is not as it must be."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from ftgate_ext.assets import asset_dir
@@ -45,7 +44,7 @@ def write_starter(
             to_edit.append(f"{role}.endpoint and {role}.model")
             continue
         text = text.replace(placeholder, url)
-        served = asyncio.run(_served(url))
+        served = _served(url)
         if len(served) == 1:
             text = text.replace(name, served[0])
         else:
@@ -53,7 +52,7 @@ def write_starter(
     return write_text(path, text), to_edit
 
 
-async def _served(url: str) -> list[str]:
-    from ftgate_ext.inference.client import Endpoint, list_models
+def _served(url: str) -> list[str]:
+    from ftgate_ext.inference.client import Endpoint, list_models, run_to_end  # imports aiohttp
 
-    return await list_models(Endpoint(base_url=url.rstrip("/"), model=""), timeout_s=10)
+    return run_to_end(list_models(Endpoint(base_url=url.rstrip("/"), model=""), timeout_s=10))

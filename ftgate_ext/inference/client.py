@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ftgate_ext.inference.journal import Journal
+
+T = TypeVar("T")
 
 HTTP_OK = 200
 CAN_HEAL = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -56,20 +60,44 @@ class Endpoint:
         """HTTP headers with the key, read from the environment now and kept nowhere.
 
         Raises:
-            RunError: `api_key_env` names a variable that is not set.
+            RunError: `api_key_env` names a variable that is not set, or that holds no key.
         """
-        name = self.api_key_env
-        if name is None:  # a key must never go to a host that it was not made for
-            host = urlsplit(self.base_url).hostname or ""
-            name = "OPENAI_API_KEY" if host.endswith("openai.com") else "FTGATE_API_KEY"
-            key = os.environ.get(name)
-            return {"Authorization": f"Bearer {key}"} if key else {}
-        key = os.environ.get(name)
-        if not key:
+        name = self._key_variable()
+        key = self._key()
+        if not key and self.api_key_env is not None:
             raise RunError(
                 f"{self.base_url}: environment variable {name} is not set; export the key in it."
             )
-        return {"Authorization": f"Bearer {key}"}
+        if not key.isprintable():
+            raise RunError(
+                f"{self.base_url}: environment variable {name} holds a line break or a control character; expected one key."
+            )
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def quote(self, said: bytes) -> str:
+        """The beginning of what the server said, in one line, without the key it may repeat."""
+        text, key = said.decode("utf-8", "replace"), self._key()
+        text = " ".join((text.replace(key, "***") if key else text).split())
+        return "".join(c for c in text[:ERROR_CHARS] if c.isprintable())
+
+    def http_error(self, status: int, said: bytes) -> str:
+        """Status and reason of a refusal, in one line."""
+        try:
+            reason = str(json.loads(said)["error"]["message"]).encode("utf-8", "replace")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            reason = said
+        return f"HTTP {status}: {self.quote(reason)}"
+
+    def _key_variable(self) -> str:
+        if self.api_key_env is not None:
+            return self.api_key_env
+        # A key must never go to a host that it was not made for.
+        host = urlsplit(self.base_url).hostname or ""
+        at_openai = host == "openai.com" or host.endswith(".openai.com")
+        return "OPENAI_API_KEY" if at_openai else "FTGATE_API_KEY"
+
+    def _key(self) -> str:
+        return os.environ.get(self._key_variable(), "").strip()
 
     def cost_usd(
         self, latency_s: float, input_tokens: int | None, output_tokens: int | None
@@ -131,7 +159,17 @@ def ask_all(
     Raises:
         RunError: The key is missing, or the journal cannot be written.
     """
-    return asyncio.run(_ask_all(endpoint, requests, journal, on_response))
+    return run_to_end(_ask_all(endpoint, requests, journal, on_response))
+
+
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` from plain code, also where an event loop already runs in this thread: a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def _ask_all(
@@ -214,42 +252,29 @@ async def _attempt(
         async with session.post(f"{endpoint.base_url}/chat/completions", json=payload) as reply:
             raw = await reply.read()
             if reply.status in CAN_HEAL:
-                raise _TryAgain(
-                    _http_error(reply.status, raw), _retry_after_s(reply.headers.get("Retry-After"))
-                )
+                wait_s = _retry_after_s(reply.headers.get("Retry-After"))
+                raise _TryAgain(endpoint.http_error(reply.status, raw), wait_s)
             if reply.status != HTTP_OK:
-                raise _GiveUp(_http_error(reply.status, raw))
+                raise _GiveUp(endpoint.http_error(reply.status, raw))
     except asyncio.TimeoutError:
         raise _TryAgain(f"no answer within {endpoint.timeout_s:g} s") from None
     except (aiohttp.ClientError, OSError) as error:
         raise _TryAgain(f"connection failed ({type(error).__name__})") from None
     try:
         body = json.loads(raw)
-    except ValueError:
-        raise _TryAgain(f"HTTP 200 without JSON: {_clip(raw)}", status="malformed") from None
+    except (ValueError, RecursionError):
+        why = f"HTTP 200 without JSON: {endpoint.quote(raw)}"
+        raise _TryAgain(why, status="malformed") from None
     if not _is_completion(body):
-        raise _TryAgain(f"HTTP 200 without choices: {_clip(raw)}", status="malformed")
+        raise _TryAgain(f"HTTP 200 without choices: {endpoint.quote(raw)}", status="malformed")
     return dict(body)
 
 
 def _is_completion(body: Any) -> bool:
     choices = body.get("choices") if isinstance(body, dict) else None
-    return (
-        bool(choices) and isinstance(choices, list) and isinstance(choices[0].get("message"), dict)
-    )
-
-
-def _http_error(status: int, raw: bytes) -> str:
-    try:
-        message = json.loads(raw)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = _clip(raw)
-    return f"HTTP {status}: {_clip(str(message).encode())}"
-
-
-def _clip(raw: bytes) -> str:
-    text = " ".join(raw[: 4 * ERROR_CHARS].decode("utf-8", "replace").split())
-    return "".join(c for c in text if c.isprintable())[:ERROR_CHARS]
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    return isinstance(message, dict) and isinstance(message.get("content"), str | None)
 
 
 def _retry_after_s(header: str | None) -> float | None:
@@ -263,7 +288,7 @@ def _retry_after_s(header: str | None) -> float | None:
             seconds = (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds()
         except (TypeError, ValueError):
             return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _response(
@@ -285,22 +310,33 @@ def _response(
     )  # fmt: skip
     if body is None or latency_s is None:
         return record
-    choice, usage = body["choices"][0], body.get("usage") or {}
-    text = _cut(choice["message"].get("content") or "", request.stop)
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    choice, usage = body["choices"][0], body.get("usage")
+    text = _cut(_writable(choice["message"].get("content")) or "", request.stop)
+    tokens_in, tokens_out = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     return record.model_copy(
         update={
             "text": text,
             "status": _status(choice, text),
-            "model_answered": body.get("model"),
-            "system_fingerprint": body.get("system_fingerprint"),
-            "finish_reason": choice.get("finish_reason"),
+            "model_answered": _writable(body.get("model")),
+            "system_fingerprint": _writable(body.get("system_fingerprint")),
+            "finish_reason": _writable(choice.get("finish_reason")),
             "latency_s": round(latency_s, 6),
             "input_tokens": tokens_in,
             "output_tokens": tokens_out,
             "cost_usd": endpoint.cost_usd(latency_s, tokens_in, tokens_out),
         }
     )
+
+
+def _writable(value: Any) -> str | None:
+    """A text as it can be written to a file: half a character (a lone surrogate) becomes `?`."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """A token count of the server, or None where it gives none."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _cut(text: str, stops: list[str]) -> str:
@@ -322,9 +358,9 @@ def check_endpoint(endpoint: Endpoint, timeout_s: float = 10) -> ServedModel:
     Raises:
         RunError: It cannot be reached, refuses the key, or does not serve the model.
     """
-    served = asyncio.run(list_models(endpoint, timeout_s))
+    served = run_to_end(list_models(endpoint, timeout_s))
     if endpoint.model not in served:
-        shown = ", ".join(repr(s) for s in served[:8])
+        shown = ", ".join(repr(s) for s in served[:8]) or "none"
         raise RunError(
             f"{endpoint.base_url}/models: the server does not serve model {endpoint.model!r}; it serves {shown}. Mend `model`."
         )
@@ -351,11 +387,11 @@ async def list_models(endpoint: Endpoint, timeout_s: float) -> list[str]:
         ) from None
     if status in (401, 403):
         raise RunError(
-            f"{url}: {_http_error(status, raw)}; the server refuses the key. Set `api_key_env`."
+            f"{url}: {endpoint.http_error(status, raw)}; the server refuses the key. Set `api_key_env`."
         )
     try:
         return [str(m["id"]) for m in json.loads(raw)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RunError(
             f"{url}: HTTP {status} without a model list; expected an OpenAI-compatible server (base URL ending in /v1)."
         ) from None

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -28,6 +28,12 @@ def request_hash(model: str, task: str, payload: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def is_torn(error: ValidationError) -> bool:
+    """Whether a line that cannot be read just ends too early, as a killed process leaves it."""
+    first = error.errors()[0]
+    return first["type"] == "json_invalid" and "EOF while parsing" in first["msg"]
+
+
 def read_responses(path: Path) -> list[Response]:
     """Read a journal; a torn last line is passed over.
 
@@ -42,8 +48,7 @@ def read_responses(path: Path) -> list[Response]:
         try:
             responses.append(Response.model_validate_json(line))
         except ValidationError as error:
-            torn = not line.rstrip().endswith(b"}")
-            if torn:
+            if is_torn(error):
                 continue  # the process was killed while it wrote; the request is asked again
             problem = error.errors()[0]
             field = ".".join(map(str, problem["loc"])) or "line"
@@ -70,7 +75,8 @@ class Journal:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = path.open("ab+")
+            # Unbuffered: a line that does not fit on the disk must not wait in memory for `close`.
+            self._file = path.open("ab+", buffering=0)
         except OSError as error:
             raise RunError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder."
@@ -83,17 +89,20 @@ class Journal:
                 f"{path}: another ftgate process is writing this run; wait for it or stop it."
             ) from None
         self._good: dict[Key, Response] = {}
-        if reuse:
-            for response in read_responses(path):
+        try:
+            for response in read_responses(path) if reuse else []:
                 if response.status not in UNSCORED_STATUSES:
                     self._good[response.request_hash, response.occurrence] = response
-        self._end_torn_line()
+            self._end_torn_line()
+        except RunError:
+            self._file.close()
+            raise
 
     def _end_torn_line(self) -> None:
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
+                self._write(b"\n")
 
     def find(self, key: str, occurrence: int) -> Response | None:
         """The good answer to this very request, if there is one."""
@@ -105,17 +114,20 @@ class Journal:
         Raises:
             RunError: The disk is full or gone; everything written before is kept.
         """
+        self._write(response.model_dump_json(exclude_none=True).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
         try:
-            self._file.write(response.model_dump_json(exclude_none=True).encode() + b"\n")
-            self._file.flush()
+            problem = "" if self._file.write(line) == len(line) else "no space for a whole line"
         except OSError as error:
+            problem = str(error.strerror)
+        if problem:
             raise RunError(
-                f"{self.path}: cannot be written ({error.strerror}); make room and run the same command again."
-            ) from None
+                f"{self.path}: cannot be written ({problem}); make room and run the same command again."
+            )
 
     def close(self) -> None:
         """Force everything to the disk and let go of the file."""
         if not self._file.closed:
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()

@@ -6,13 +6,12 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import LM
-from lm_eval.models.api_models import JsonChatStr
+from lm_eval.models.api_models import JsonChatStr, eval_logger
 from lm_eval.utils import sanitize_model_name
 from tqdm import tqdm
 
@@ -81,9 +80,14 @@ class FtgateChat(LM):  # type: ignore[misc]
             timeout_s=float(timeout), max_attempts=int(max_retries), **(price or {}),
         )  # fmt: skip
         self.max_gen_toks, self.seed, self.on_response = int(max_gen_toks), int(seed), on_response
+        self.served = check_endpoint(self.endpoint)
         path = Path(responses) if responses else _beside_results(self.endpoint.model)
         self.journal = Journal(path, reuse=reuse) if path else None
-        self.served = check_endpoint(self.endpoint)
+        if self.journal is None:
+            eval_logger.warning(
+                "ftgate-chat: no --output_path on the command line, so latency, tokens and failures "
+                "are written nowhere; name a file with responses=PATH in --model_args."
+            )
         self._asked: Counter[str] = Counter()
 
     @staticmethod
@@ -124,9 +128,8 @@ class FtgateChat(LM):  # type: ignore[misc]
             disable=self.on_response is not None,
         )
         show = self.on_response or (lambda _response, _known: _tick(own_bar))
-        # A notebook already runs an event loop in this thread.
-        with own_bar, ThreadPoolExecutor(max_workers=1) as pool:
-            responses = pool.submit(ask_all, self.endpoint, asked, self.journal, show).result()
+        with own_bar:
+            responses = ask_all(self.endpoint, asked, self.journal, show)
         return [Answer(r.text, r.status) for r in responses]
 
     def _request(self, instance: Instance) -> Request:

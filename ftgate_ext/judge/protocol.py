@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from jinja2 import Environment, StrictUndefined
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 CRITERIA = ("correctness", "completeness", "format", "clarity")
 
@@ -92,6 +92,15 @@ def fingerprint(model: str, parameters: dict[str, Any]) -> str:
 def parse_verdict(text: str) -> Verdict | None:
     """Read the judge's answer; None where it is anything but exactly one verdict."""
     try:
+        json.loads(text, object_pairs_hook=_keys_once)
         return Verdict.model_validate_json(text.strip())
-    except ValidationError:
+    except (ValueError, RecursionError):  # ValidationError is a ValueError
         return None
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands there twice could be two verdicts, of which the last would count."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return content

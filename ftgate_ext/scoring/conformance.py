@@ -29,7 +29,19 @@ def score_format(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
         return {"unanswered": 1}
     schema = doc["schema"] if isinstance(doc["schema"], str) else json.dumps(doc["schema"])
     try:
-        value = json.loads(answer)
+        value = json.loads(answer, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return {"parses": 0, "conforms": 0, "unanswered": 0}
-    return {"parses": 1, "conforms": int(_validator(schema).is_valid(value)), "unanswered": 0}
+    return {"parses": 1, "conforms": int(_conforms(schema, value)), "unanswered": 0}
+
+
+def _no_json(constant: str) -> None:
+    """Python would read NaN and Infinity; the program that reads the answer does not."""
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _conforms(schema: str, value: Any) -> bool:
+    try:
+        return _validator(schema).is_valid(value)
+    except RecursionError:  # a recursive schema, and an answer that nests without end
+        return False
