@@ -165,9 +165,9 @@ def load_task_data(
     keys = list(dict.fromkeys(key for case in cases for key in case))
     try:
         return {"test": Dataset.from_dict({k: _column([c.get(k) for c in cases]) for k in keys})}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EvalSetError(
-            f"{path}: a column holds values of different types ({error}); use one type a key."
+            f"{path}: a column holds values that do not fit together ({error}); use one plain type a key."
         ) from None
 
 

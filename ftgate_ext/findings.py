@@ -101,4 +101,5 @@ def _expected(record: Record) -> str:
     if doc.get("verdict") == "defect":
         lines = "-".join(str(n) for n in dict.fromkeys(doc.get("lines") or []))
         return f"{doc.get('category')} defect in line {lines}: {doc.get('comment')}"
-    return str(record.target or doc.get("expect") or "")[:EXAMPLE_CHARS]
+    # lm-eval turns a target that looks like Python into Python; the row itself is as written.
+    return str(doc.get("example") or record.target or doc.get("expect") or "")[:EXAMPLE_CHARS]

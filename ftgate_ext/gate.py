@@ -45,7 +45,9 @@ def _run(
                 f"Resuming {plan.run_dir} of {plan.manifest.created_at}: "
                 "answers already there are not asked again."
             )
-        run_models(plan, policy, url, progress.on_model_response)
+        manifest = run_models(plan, policy, url, progress.on_model_response)
+        if manifest.finished_at is None:
+            progress.say("Some requests have no answer; the same command again asks only those.")
     return plan.run_dir
 
 

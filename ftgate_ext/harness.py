@@ -157,7 +157,7 @@ def run_models(
         on_response: Progress.
 
     Returns:
-        The manifest, finished.
+        The manifest, finished unless requests went unanswered.
 
     Raises:
         RunError: A journal cannot be written, or lm-eval wrote no results.
@@ -165,6 +165,9 @@ def run_models(
     for card in plan.manifest.models:
         if card.absent is None:
             _run_model(plan, card.role, policy, embedded_url, on_response)
+    present = [card.role for card in plan.manifest.models if card.absent is None]
+    if not all(_is_complete(plan.run_dir / role, plan.manifest.eval_sets) for role in present):
+        return plan.manifest  # some requests failed: the same command asks them again
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     finished = plan.manifest.model_copy(update={"finished_at": now})
     write_row(plan.run_dir / MANIFEST, finished)
@@ -209,8 +212,11 @@ def _is_complete(folder: Path, uses: list[EvalSetUse]) -> bool:
     """Whether results of every eval set are there and every request was answered."""
     if not any(folder.glob("results_*.json")):
         return False
-    records = load_model_records(folder).records
-    asked = all(use.task in records for use in uses)
+    try:
+        records = load_model_records(folder).records
+    except RunError:  # killed while lm-eval wrote; the journal has the answers
+        return False
+    asked = all(len(records.get(use.task, [])) == (use.limit or use.n_rows) for use in uses)
     return asked and not any(r.scores.get("unanswered") for rows in records.values() for r in rows)
 
 

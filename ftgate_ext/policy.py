@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ftgate_ext.policy_problems import describe_problem, near
+from ftgate_ext.policy_problems import describe_problem, near, repeated_key
 from ftgate_ext.schema import ROLES, PolicyError, Role, Row
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class ServerSpec(Row):
             raise ValueError(
                 f"{value!r} is no http(s) URL; expected http://host:port/v1 or `embedded`"
             )
-        if parts.username or parts.password:
-            raise ValueError("credentials do not belong into a URL; use api_key_env")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("credentials and queries do not belong into a URL; use api_key_env")
         return value.rstrip("/")
 
 
@@ -287,6 +287,16 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without dates: the schema reads `until`, and a name may look like one."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load_policy(path: Path) -> Policy:
     """Read a policy file.
 
@@ -312,16 +322,21 @@ def parse_policy(text: str, where: str) -> Policy:
         PolicyError: The first mistake, with its line and what was expected.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
+        at = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise PolicyError(f"{where}{line}: not valid YAML ({problem}); mend the line.") from None
+        raise PolicyError(f"{where}:{at + 1}: not valid YAML ({problem}); mend the line.") from None
     if not isinstance(content, dict) or node is None:
         raise PolicyError(
             f"{where}:1: expected a mapping with version, name, models, eval_sets and rules."
+        )
+    twice = repeated_key(node)
+    if twice:
+        raise PolicyError(
+            f"{where}:{twice.start_mark.line + 1}: key {twice.value!r} stands there twice, and YAML would drop the first; keep one."
         )
     try:
         return Policy.model_validate(content)

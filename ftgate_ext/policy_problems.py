@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# What a URL may hold of a key: user and password, or a query.
+_SECRET = re.compile(r"(?<=//)[^/@\s']+(?=@)|(?<=\?)[^'\s]+")
+
+
 def near(word: str, words: list[str]) -> str:
     """'; did you mean ...' or '; expected one of ...'."""
     close = difflib.get_close_matches(word, words, n=1)
@@ -47,7 +51,24 @@ def describe_problem(
     message = first["msg"].removeprefix("Value error, ")
     prefix = f"{dotted}: " if dotted else ""
     got = f"found {found!r}; " if found is not None and repr(found) not in message else ""
-    return f"{where}:{line}: {prefix}{got}{message[0].lower() + message[1:]}{more}"
+    problem = f"{prefix}{got}{message[0].lower() + message[1:]}"
+    return f"{where}:{line}: {_SECRET.sub('***', problem)}{more}"
+
+
+def repeated_key(node: yaml.Node) -> yaml.ScalarNode | None:
+    """The second of two equal keys in one mapping, if there are any."""
+    if isinstance(node, yaml.SequenceNode):
+        return next((twice for child in node.value if (twice := repeated_key(child))), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    seen: set[str] = set()
+    for key, child in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            return key
+        seen.add(key.value)
+        if twice := repeated_key(child):
+            return twice
+    return None
 
 
 def _line_of(node: yaml.Node, word: str) -> int | None:
@@ -65,7 +86,7 @@ def _locate(node: yaml.Node, loc: list[Any]) -> tuple[int, str | None, list[Any]
     line, path = node.start_mark.line + 1, []
     for part in loc:
         if isinstance(node, yaml.MappingNode):
-            hit = next(((k, v) for k, v in node.value if k.value == part), None)
+            hit = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             if hit is None:
                 # A discriminator that pydantic puts into the path, or a key that is missing here.
                 if part != loc[-1]:

@@ -20,7 +20,7 @@ from ftgate_ext.schema import (
     Outcome,
     RuleResult,
 )
-from ftgate_ext.wording import plain, points
+from ftgate_ext.wording import money, plain, points
 
 if TYPE_CHECKING:
     from datetime import date
@@ -293,21 +293,26 @@ def _p(p: float | None) -> str:
 
 
 def _budget(rule: Budget, evidence: Evidence) -> RuleResult:
-    unit = "$" if rule.quantity == "cost_usd_per_request" else "s"
-    asked = f"{plain(rule.quantity)} at most {rule.maximum:g} {unit}"
+    quantity, most = plain(rule.quantity), _amount(rule, rule.maximum)
+    asked = f"{quantity} at most {most}"
     operations = evidence.operations()
     value = getattr(operations, rule.quantity) if operations else None
     if operations is None or value is None:
         return _missing(
             rule,
             asked,
-            f"{plain(rule.quantity)} was not measured",
+            f"{quantity} was not measured",
             "run the candidate through ftgate, with its price in the policy",
         )
     outcome: Outcome = "PASS" if value <= rule.maximum else "FAIL"
     relation = "within" if outcome == "PASS" else "above"
-    sentence = f"{plain(rule.quantity)} {value:.3g} {unit} over {operations.n_requests} requests: {relation} the budget of {rule.maximum:g} {unit}."
+    seen, n = _amount(rule, value), operations.n_requests
     return RuleResult(
-        name=rule.name, kind=rule.kind, evidence=rule.evidence, outcome=outcome, asked=asked, seen=f"{value:.3g} {unit}, n={operations.n_requests}",
-        sentence=sentence, next_step=None if outcome == "PASS" else "Lower the cost, or raise the budget in the policy.", threshold=rule.maximum,
+        name=rule.name, kind=rule.kind, evidence=rule.evidence, outcome=outcome, asked=asked, seen=f"{seen}, n={n}",
+        sentence=f"{quantity} {seen} over {n} requests: {relation} the budget of {most}.", threshold=rule.maximum,
+        next_step=None if outcome == "PASS" else f"Lower the {quantity}, or raise the budget in the policy.",
     )  # fmt: skip
+
+
+def _amount(rule: Budget, value: float) -> str:
+    return money(value) if rule.quantity == "cost_usd_per_request" else f"{value:.3g} s"

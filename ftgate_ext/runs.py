@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -85,17 +86,19 @@ def load_model_records(folder: Path) -> ModelRecords:
         )
     newest: dict[str, Path] = {}
     better: dict[str, dict[str, bool]] = {}
+    missing: dict[str, str] = {}
     for path in results_files:  # later files win, task by task
         results = _read_json(path)
         stamp = path.stem.removeprefix("results_")
         for task in results.get("configs", {}):
             samples = path.with_name(f"samples_{task}_{stamp}.jsonl")
-            if not samples.is_file():
-                raise RunError(
-                    f"{path}: no {samples.name} beside it; run lm_eval with --log_samples."
-                )
+            if not samples.is_file():  # lm-eval writes them last: it may have been killed before
+                missing[task] = f"{path}: no {samples.name} beside it"
+                continue
             newest[task] = samples
             better[task] = results.get("higher_is_better", {}).get(task, {})
+    if without := missing.keys() - newest.keys():
+        raise RunError(f"{missing[min(without)]}; run lm_eval with --log_samples.")
     records = {task: _load_samples(task, path) for task, path in newest.items()}
     return ModelRecords(folder, records, better, sorted({*newest.values(), results_files[-1]}))
 
@@ -243,6 +246,8 @@ def write_text(path: Path, text: str) -> Path:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise RunError(
             f"{path}: cannot be written ({error.strerror}); choose another folder."
         ) from None
@@ -276,7 +281,7 @@ def find_unfinished(output: Path, generation_hash: str, *, until: Until = "run")
     for folder, manifest in _manifests(output):
         finished = manifest.finished_at is not None
         if until == "gate":
-            finished = (folder / "decision.json").is_file()
+            finished = finished and (folder / "decision.json").is_file()
         young = datetime.fromisoformat(manifest.created_at) >= oldest
         if not finished and young and manifest.generation_hash == generation_hash:
             return folder

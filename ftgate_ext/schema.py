@@ -38,8 +38,8 @@ class Answer(str):
     __slots__ = ("status",)
     status: ResponseStatus
 
-    def __new__(cls, text: str, status: ResponseStatus) -> Self:
-        """Make an answer of `text`."""
+    def __new__(cls, text: str, status: ResponseStatus = "ok") -> Self:
+        """Make an answer of `text`; lm-eval casts targets to the type of an answer, hence `ok`."""
         answer = super().__new__(cls, text)
         answer.status = status
         return answer
@@ -318,7 +318,7 @@ class RunManifest(Row):
     """Hash of the part of the policy that decides what is generated."""
     created_at: str
     finished_at: str | None = None
-    """None while models are still to be asked: the same command resumes."""
+    """None while requests are unanswered: the same command asks them again."""
     models: list[ModelCard]
     eval_sets: list[EvalSetUse] = Field(default_factory=list)
     seed: int

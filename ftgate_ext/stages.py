@@ -45,13 +45,15 @@ def compare_run(run_dir: Path) -> Comparisons:
         RunError: The run is unfinished, or a file of it is missing or broken.
     """
     manifest = load_manifest(run_dir)
-    if manifest.finished_at is None:
+    folders = model_folders(run_dir)
+    unasked = [c.role for c in manifest.models if c.absent is None and c.role not in folders]
+    if unasked:
         raise RunError(
-            f"{run_dir}: not all models have been asked; run `ftgate run` on the same gate.yaml to finish."
+            f"{run_dir}: {', '.join(unasked)} has no results yet; `ftgate run` on the same gate.yaml finishes."
         )
     policy = load_policy(run_dir / POLICY_COPY)
     settings = Settings(resamples=policy.run.resamples, seed=policy.run.seed)
-    return compare_folders(dict(model_folders(run_dir)), run_dir, manifest.run_id, settings)
+    return compare_folders(folders, run_dir, manifest.run_id, settings)
 
 
 def compare_folders(

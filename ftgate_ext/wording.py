@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 PLAIN = {
     "f1": "task F1",
     "defect_f1": "defect F1",
@@ -31,3 +33,12 @@ def points(difference: float) -> str:
     """A difference of shares as signed percentage points: 0.044 -> '+4.4 pt'."""
     rounded = round(100 * difference, 1)
     return f"{rounded + 0.0:+.1f} pt" if rounded else "0.0 pt"
+
+
+def money(usd: float) -> str:
+    """US dollars with three significant digits, never in scientific notation."""
+    rounded = float(f"{usd:.3g}")
+    if rounded == 0:
+        return "$0"
+    decimals = max(2 - math.floor(math.log10(abs(rounded))), 0)
+    return f"${rounded:,.{decimals}f}"

@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ftgate_ext.report.tables import comparison_markdown
-
 from ftgate_ext.errors import WRONG_USE, FtgateError
 from ftgate_ext.gate import compare_any
+from ftgate_ext.report.tables import comparison_markdown
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lm_eval.api.model import LM
 from lm_eval.models.api_models import JsonChatStr, eval_logger
@@ -70,10 +71,13 @@ class FtgateChat(LM):  # type: ignore[misc]
             **unknown: lm-eval's batch_size, max_batch_size and device, which mean nothing here.
 
         Raises:
-            RunError: An argument is unknown or would hold a key.
+            RunError: An argument is unknown, makes no sense or would hold a key; or the endpoint
+                does not serve the model, or another process writes the journal.
         """
         super().__init__()
         self._refuse_unknown(unknown)
+        _refuse_secrets_in(base_url)
+        _expect_positive(num_concurrent=num_concurrent, timeout=timeout, max_retries=max_retries)
         url = base_url.rstrip("/").removesuffix("/chat/completions")
         self.endpoint = Endpoint(
             base_url=url, model=str(model), api_key_env=api_key_env, concurrency=int(num_concurrent),
@@ -152,11 +156,15 @@ class FtgateChat(LM):  # type: ignore[misc]
         )
         return Request(
             case_id=case_id, task=instance.task_name or "", prompt_hash=prompt_hash,
-            payload=self._payload(messages, gen_kwargs, stops), occurrence=occurrence, stop=stops,
+            payload=self._payload(messages, gen_kwargs, stops, occurrence), occurrence=occurrence, stop=stops,
         )  # fmt: skip
 
     def _payload(
-        self, messages: list[dict[str, str]], gen_kwargs: dict[str, Any], stops: list[str]
+        self,
+        messages: list[dict[str, str]],
+        gen_kwargs: dict[str, Any],
+        stops: list[str],
+        occurrence: int,
     ) -> dict[str, Any]:
         sampled = gen_kwargs.get("do_sample", bool(gen_kwargs.get("temperature")))
         payload = {
@@ -165,7 +173,8 @@ class FtgateChat(LM):  # type: ignore[misc]
             or gen_kwargs.get("max_tokens")
             or self.max_gen_toks,
             "temperature": gen_kwargs.get("temperature", 1.0) if sampled else 0,
-            "seed": self.seed,
+            # Repeats are samples: with one seed a server would give the same text each time.
+            "seed": self.seed + (occurrence if sampled else 0),
             **{key: value for key, value in gen_kwargs.items() if key not in _NOT_SENT},
         }
         return payload | ({"stop": stops[:MAX_STOPS]} if stops else {})
@@ -205,6 +214,21 @@ class FtgateChat(LM):  # type: ignore[misc]
         """Close the journal."""
         if self.journal:
             self.journal.close()
+
+
+def _refuse_secrets_in(base_url: str) -> None:
+    """A base URL is written into the results: no user, no password, no ?key=... in it."""
+    parts = urlsplit(base_url)
+    if parts.username or parts.password or parts.query:
+        raise RunError(
+            "--model_args: base_url holds credentials or a query, which would be written into the results; put the key into an environment variable and name it with api_key_env."
+        )
+
+
+def _expect_positive(**numbers: Any) -> None:
+    for name, number in numbers.items():
+        if not isinstance(number, (int, float)) or number <= 0:
+            raise RunError(f"--model_args: {name} is {number!r}; expected a number above 0.")
 
 
 def _tick(bar: Any) -> None:

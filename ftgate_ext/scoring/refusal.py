@@ -14,13 +14,16 @@ from ftgate_ext.schema import is_unscored
 OPENING_CHARS = 300
 
 _UNABLE = r"(?:can(?:no|')?t|cannot|can not|could not|couldn't|won't|will not|am not able to|'m not able to|am unable to|'m unable to|must decline to|have to decline to|refuse to|do not feel comfortable|don't feel comfortable)"
-_HELP = r"(?:help|assist|provide|support|comply|fulfil|fulfill|do that|do this|create|write|make|give|share|generate|participate|engage|review|improve|explain|discuss|continue|offer|answer)"
+# A reviewer who cannot find anything to improve, or cannot help noticing something, has answered.
+_BETWEEN = r"(?: (?!find|see|spot|tell|reproduce)\w+){0,3}"
+_HELP = r"(?:help(?! but\b| (?:notic|wonder|think|feel|see)ing\b)|assist|provide|support|comply|fulfil|fulfill|do that|do this|create|write|make|give|share|generate|participate|engage|review|improve|explain|discuss|continue|offer|answer)"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\bI(?:'m sorry,? (?:but )?I)? ?{_UNABLE}\b(?: \w+){{0,3}} {_HELP}\w*",
+        rf"(?<!['\"`])\bI(?:'m sorry,? (?:but )?I)? ?{_UNABLE}\b{_BETWEEN} {_HELP}\w*",
         rf"\bI {_UNABLE}\s+(?:with|in|to)\b",
-        r"^(?:I'm |I am )?(?:so |very )?sorry,? (?:but |I (?:can|won|will))",
+        r"^(?:I'm |I am )(?:so |very |really )?sorry,? (?:but |I (?:can|won|will))",
+        rf"^(?:so |very )?sorry,? (?:but )?(?:no\b|I {_UNABLE}\s*(?:[.!,;]|$))",
         r"\b(?:I must|I have to|I need to|I'll have to) (?:decline|refuse)\b",
         r"\b(?:I|we) (?:decline|refuse) (?:to|this)\b",
         r"\b(?:against|violates?) (?:my|our|the) (?:guidelines|policy|policies|principles|programming)\b",
@@ -32,7 +35,7 @@ _PATTERNS = tuple(
 
 def is_refusal(answer: str) -> bool:
     """Whether an answer opens by declining the request."""
-    opening = answer.strip()[:OPENING_CHARS].replace("\u2019", "'")
+    opening = answer.strip(" \t\r\n\"'`")[:OPENING_CHARS].replace("\u2019", "'")
     return any(pattern.search(opening) for pattern in _PATTERNS)
 
 

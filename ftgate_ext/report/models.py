@@ -1,0 +1,130 @@
+"""The models of a comparison, one row each: price, cost, speed, tokens, quality, answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftgate_ext.report.blocks import Table
+from ftgate_ext.report.figures import (
+    NOT_MEASURED,
+    Scale,
+    format_count,
+    format_estimate,
+    format_money,
+    format_seconds,
+    format_statuses,
+    scale_of,
+)
+from ftgate_ext.wording import plain
+
+if TYPE_CHECKING:
+    from ftgate_ext.schema import Comparisons, Decision, Level, ModelCard, Operations, Role
+
+PERFORMANCE = ["Cost per request", "Latency p50", "p95", "p99", "Tokens in", "Tokens out"]
+
+
+def find_primary(decision: Decision, comparisons: Comparisons) -> tuple[str, str] | None:
+    """(task, metric) that the report leads with.
+
+    The first superiority rule names it; without one it is the first F1, else the first metric.
+    """
+    ruled = [(r.task, r.metric) for r in decision.rules if r.kind == "superiority"]
+    named = next(((task, metric) for task, metric in ruled if task and metric), None)
+    levels = [(level.task, level.metric) for level in comparisons.levels]
+    f1 = next((pair for pair in levels if pair[1] == "f1"), None)
+    return named or f1 or next(iter(levels), None)
+
+
+def find_level(comparisons: Comparisons, task: str, metric: str, role: str) -> Level | None:
+    """One model's own figure."""
+    key = (task, metric, role)
+    return next((x for x in comparisons.levels if (x.task, x.metric, x.role) == key), None)
+
+
+def find_operations(comparisons: Comparisons, role: str, task: str = "*") -> Operations | None:
+    """What it took one model to answer a task, or all of them."""
+    return next((o for o in comparisons.operations if (o.role, o.task) == (role, task)), None)
+
+
+def write_level(level: Level | None, scale: Scale) -> str:
+    """A model's own figure in one cell, or why there is none."""
+    if level is None:
+        return NOT_MEASURED
+    lacking = f"; {level.n_unscored} without an answer" if level.n_unscored else ""
+    if level.estimate is None:
+        why = f": {level.unavailable}" if level.unavailable else ""
+        return f"{NOT_MEASURED}{why}{lacking}"
+    return format_estimate(level.estimate, scale=scale) + lacking
+
+
+def write_price(card: ModelCard) -> str:
+    """The price as the policy states it."""
+    if card.usd_per_hour is not None:
+        return f"{format_money(card.usd_per_hour)} per hour"
+    if card.input_usd_per_mtok is None or card.output_usd_per_mtok is None:
+        return "not stated"
+    prices = (format_money(card.input_usd_per_mtok), format_money(card.output_usd_per_mtok))
+    return f"{prices[0]} in, {prices[1]} out per 1M tokens"
+
+
+def write_performance(operations: Operations | None) -> list[str]:
+    """The cells under `PERFORMANCE`."""
+    if operations is None:
+        return [NOT_MEASURED] * len(PERFORMANCE)
+    return [
+        format_money(operations.cost_usd_per_request),
+        format_seconds(operations.latency_p50_s),
+        format_seconds(operations.latency_p95_s),
+        format_seconds(operations.latency_p99_s),
+        format_count(operations.input_tokens),
+        format_count(operations.output_tokens),
+    ]
+
+
+def tabulate_models(
+    models: list[ModelCard], comparisons: Comparisons, primary: tuple[str, str] | None
+) -> Table:
+    """Every model of the policy; one that took no part says so, and why."""
+    quality = plain(primary[1]) if primary else "quality"
+    return Table(
+        caption="All models of the policy",
+        columns=["Role", "Model", "Answers", quality, "Hosting", "Price", *PERFORMANCE],
+        rows=[_model_row(card, comparisons, primary) for card in models],
+        numeric=(6, 7, 8, 9, 10, 11),
+    )
+
+
+def _model_row(
+    card: ModelCard, comparisons: Comparisons, primary: tuple[str, str] | None
+) -> list[str]:
+    operations = find_operations(comparisons, card.role)
+    if card.absent:
+        answers, figure = f"absent: {card.absent}", NOT_MEASURED
+    else:
+        answers = format_statuses(operations) if operations else NOT_MEASURED
+        figure = _primary_figure(card.role, comparisons, primary)
+    performance = write_performance(None if card.absent else operations)
+    return [card.role, card.name, answers, figure, card.hosting, write_price(card), *performance]
+
+
+def _primary_figure(role: Role, comparisons: Comparisons, primary: tuple[str, str] | None) -> str:
+    if primary is None:
+        return NOT_MEASURED
+    level = find_level(comparisons, *primary, role)
+    return write_level(level, scale_of(comparisons, *primary))
+
+
+def tabulate_operations(comparisons: Comparisons) -> Table:
+    """Cost, speed and answers of the models that have results, without their names."""
+    rows = []
+    for role in comparisons.roles:
+        operations = find_operations(comparisons, role)
+        answers = format_statuses(operations) if operations else NOT_MEASURED
+        concurrency = format_count(operations.concurrency if operations else None)
+        rows.append([role, answers, *write_performance(operations), concurrency])
+    return Table(
+        caption="Operations, over all tasks",
+        columns=["Role", "Answers", *PERFORMANCE, "Concurrency"],
+        rows=rows,
+        numeric=(2, 3, 4, 5, 6, 7, 8),
+    )

@@ -1,0 +1,222 @@
+"""What a manager reads first: the verdict in one sentence, what decided it, the key findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftgate_ext.report.blocks import Fact, KeyFinding
+from ftgate_ext.report.figures import (
+    NOT_MEASURED,
+    counted,
+    end_sentence,
+    format_count,
+    format_estimate,
+    format_money,
+    format_seconds,
+    format_time,
+    listed,
+    p_equals,
+    scale_of,
+    short_hash,
+)
+from ftgate_ext.report.models import find_level, find_operations, write_level
+from ftgate_ext.wording import plain
+
+if TYPE_CHECKING:
+    from ftgate_ext.schema import (
+        Comparison,
+        Comparisons,
+        Decision,
+        Level,
+        ModelCard,
+        Qualification,
+        Role,
+        RuleResult,
+        RunManifest,
+    )
+
+SAFETY_METRICS = ("refusal_harmful", "refusal_benign")
+FORMAT_METRICS = ("conforms", "parses", "valid_review")
+
+
+def write_headline(decision: Decision, candidate: str, approved: int) -> str:
+    """The verdict in one sentence; `approved` rules hold only by an approval."""
+    n = len(decision.rules)
+    failed = sum(r.outcome == "FAIL" for r in decision.rules)
+    undecided = sum(r.outcome == "INCONCLUSIVE" for r in decision.rules)
+    if decision.verdict == "GO":
+        by_hand = f", {approved} of them only by an approval" if approved else ""
+        return f"{candidate} may ship: {n} of {n} rules hold{by_hand}."
+    if decision.verdict == "NO-GO":
+        besides = f", and {undecided} cannot be decided" if undecided else ""
+        return f"{candidate} must not ship: {failed} of {n} rules failed{besides}."
+    return (
+        f"Nobody can say yet whether {candidate} may ship: no rule failed, "
+        f"but for {undecided} of {n} rules the evidence is not enough. Until then it does not ship."
+    )
+
+
+def summarise_run(manifest: RunManifest, decision: Decision) -> list[Fact]:
+    """Which models, when, under which policy."""
+    present = [f"{card.role} {card.name}" for card in manifest.models if not card.absent]
+    absent = [f"{card.role} {card.name}" for card in manifest.models if card.absent]
+    began, finished = format_time(manifest.created_at), format_time(manifest.finished_at)
+    when = began if began == finished else f"{began} to {finished}"
+    return [
+        Fact("Compared", "; ".join(present)),
+        *([Fact("Took no part", "; ".join(absent))] if absent else []),
+        Fact("When", when),
+        Fact("Policy", f"{decision.policy_name} ({short_hash(decision.policy_hash)})"),
+        Fact("Run", decision.run_id),
+    ]
+
+
+def find_key_findings(
+    comparisons: Comparisons,
+    decision: Decision,
+    qualification: Qualification | None,
+    models: list[ModelCard],
+    primary: tuple[str, str] | None,
+) -> list[KeyFinding]:
+    """The findings that matter for the decision, each with its interval and n."""
+    safety = _own_figures(comparisons, SAFETY_METRICS, ("production", "base"))
+    form = _own_figures(comparisons, FORMAT_METRICS, ("production",))
+    return [
+        KeyFinding("Task quality", _quality(comparisons, primary)),
+        KeyFinding("Judge", _preference(comparisons, qualification)),
+        KeyFinding("Regressions", _regressions(comparisons, decision.rules)),
+        KeyFinding("Safety", safety or ["Not measured: no safety metric in this run."]),
+        KeyFinding("Format", form or ["Not measured: no format metric in this run."]),
+        KeyFinding("Cost and latency", _cost(comparisons)),
+        KeyFinding("Frontier", _frontier(comparisons, models, primary)),
+    ]
+
+
+def _quality(comparisons: Comparisons, primary: tuple[str, str] | None) -> list[str]:
+    if primary is None:
+        return ["Not measured: no eval set has a score."]
+    task, metric = primary
+    others = [role for role in comparisons.roles if role != "candidate"]
+    other = "production" if "production" in others else next(iter(others), None)
+    scale = scale_of(comparisons, task, metric)
+    own = write_level(find_level(comparisons, task, metric, "candidate"), scale)
+    text = f"{plain(metric)} on {task}: candidate {own}"
+    if other is None:
+        return [end_sentence(text), "There is no model to compare with."]
+    theirs = write_level(find_level(comparisons, task, metric, other), scale)
+    difference = _difference(comparisons, task, metric, other)
+    return [end_sentence(f"{text}; {other} {theirs}"), f"Candidate {difference}."]
+
+
+def _find(comparisons: Comparisons, task: str | None, metric: str, role: Role) -> Comparison | None:
+    return next(
+        (
+            c
+            for c in comparisons.comparisons
+            if c.metric == metric and c.baseline == role and task in (None, c.task)
+        ),
+        None,
+    )
+
+
+def _difference(comparisons: Comparisons, task: str, metric: str, other: Role) -> str:
+    """'against base +1.0 pt (95 % CI ..., n = 60), p = 0.300'."""
+    comparison = _find(comparisons, task, metric, other)
+    if comparison is None or comparison.difference is None:
+        why = comparison.unavailable if comparison else "the comparison was not made"
+        return f"against {other} {NOT_MEASURED}: {why}"
+    scale = scale_of(comparisons, task, metric)
+    figure = format_estimate(comparison.difference, scale=scale, difference=True)
+    return f"against {other} {figure}{_main_p(comparison)}"
+
+
+def _main_p(comparison: Comparison) -> str:
+    return f", {p_equals(comparison.tests[0].p)}" if comparison.tests else ""
+
+
+def _preference(comparisons: Comparisons, qualification: Qualification | None) -> list[str]:
+    if qualification is None:
+        return ["No pairs were judged, so there is no win rate."]
+    if not qualification.fit:
+        verdict = f"{qualification.judge_model} was disqualified: its win rate is no evidence."
+        return [verdict, *qualification.reasons]
+    rates = [c for c in comparisons.comparisons if c.kind == "win_rate"]
+    sentences = [_win_rate(c, comparisons) for c in rates]
+    return sentences or [f"{qualification.judge_model} is qualified, but there is no win rate."]
+
+
+def _win_rate(comparison: Comparison, comparisons: Comparisons) -> str:
+    if comparison.candidate_estimate is None:
+        return f"Win rate against {comparison.baseline} {NOT_MEASURED}: {comparison.unavailable}."
+    scale = scale_of(comparisons, comparison.task, comparison.metric)
+    figure = format_estimate(comparison.candidate_estimate, scale=scale)
+    return f"Win rate against {comparison.baseline} {figure}{_main_p(comparison)}."
+
+
+def _regressions(comparisons: Comparisons, rules: list[RuleResult]) -> list[str]:
+    asked = [r for r in rules if r.kind == "no_regression"]
+    if asked:
+        approvals = [f"Approved: {end_sentence(r.approved)}" for r in asked if r.approved]
+        return [r.sentence for r in asked] + approvals
+    comparison = _find(comparisons, None, "passed", "production")
+    if comparison is None:
+        return ["Not measured: no rule asks for regressions."]
+    lost = comparison.lost_cases
+    names = f": {listed(lost)}" if lost else ""
+    count = f"{len(lost)} of {counted(comparison.n_pairs, 'case')} regressed against production"
+    return [f"{count}{names}.", "No rule of the policy asks for it."]
+
+
+def _own_figures(
+    comparisons: Comparisons, metrics: tuple[str, ...], others: tuple[Role, ...]
+) -> list[str]:
+    """The candidate's figures, each with its differences to the others."""
+    return [
+        _own_figure(comparisons, level, others)
+        for level in comparisons.levels
+        if level.role == "candidate" and level.metric in metrics
+    ]
+
+
+def _own_figure(comparisons: Comparisons, level: Level, others: tuple[Role, ...]) -> str:
+    task, metric = level.task, level.metric
+    made = [c for role in others if (c := _find(comparisons, task, metric, role))]
+    turned = " (lower is better)" if any(not c.higher_is_better for c in made) else ""
+    own = write_level(level, scale_of(comparisons, task, metric))
+    differences = [_difference(comparisons, task, metric, c.baseline) for c in made]
+    return end_sentence("; ".join([f"{plain(metric)}{turned} {own}", *differences]))
+
+
+def _cost(comparisons: Comparisons) -> list[str]:
+    sentences = []
+    for role in comparisons.roles:
+        operations = find_operations(comparisons, role)
+        if operations is None or not operations.n_requests:
+            sentences.append(f"{role.capitalize()}: {NOT_MEASURED}.")
+            continue
+        sentences.append(
+            f"{role.capitalize()}: {format_money(operations.cost_usd_per_request)} per request, "
+            f"latency p50 {format_seconds(operations.latency_p50_s)}, "
+            f"p95 {format_seconds(operations.latency_p95_s)} "
+            f"(n = {operations.n_requests}, concurrency {format_count(operations.concurrency)})."
+        )
+    return sentences
+
+
+def _frontier(
+    comparisons: Comparisons, models: list[ModelCard], primary: tuple[str, str] | None
+) -> list[str]:
+    card = next((m for m in models if m.role == "frontier"), None)
+    if card is None:
+        return ["The policy names no frontier model."]
+    if card.absent:
+        return [
+            f"{card.name} took no part: {end_sentence(card.absent)}",
+            "Nothing here says how the candidate compares with it.",
+        ]
+    if primary is None or "frontier" not in comparisons.roles:
+        return [f"{card.name} was asked, but has no results."]
+    level = find_level(comparisons, *primary, "frontier")
+    theirs = write_level(level, scale_of(comparisons, *primary))
+    difference = _difference(comparisons, *primary, "frontier")
+    return [f"{card.name}: {plain(primary[1])} {theirs}.", f"Candidate {difference}."]
