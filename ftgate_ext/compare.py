@@ -34,7 +34,7 @@ from ftgate_ext.stats.paired import (
 from ftgate_ext.stats.proportion import (
     clopper_pearson,
     mcnemar_exact,
-    paired_difference_exact,
+    tango_interval,
 )
 from ftgate_ext.winrate import compare_win_rates
 
@@ -269,8 +269,8 @@ def _compare_binary(
         "only_baseline": lost,
         "neither": int(((1 - left) * (1 - right)).sum()),
     }
-    difference = paired_difference_exact(gained, lost, n, settings.level)
-    one_sided = paired_difference_exact(gained, lost, n, 0.90)
+    difference = tango_interval(gained, lost, n, settings.level)
+    one_sided = tango_interval(gained, lost, n, 0.90)
     own = [clopper_pearson(int(side.sum()), n, settings.level) for side in (left, right)]
     tests = [
         TestResult(

@@ -9,7 +9,7 @@ import numpy as np
 from ftgate_ext.schema import Comparison, Judgment, PairVerdict, Role, TestResult
 from ftgate_ext.settings import Settings, to_estimate
 from ftgate_ext.stats.paired import bootstrap, mean_difference
-from ftgate_ext.stats.proportion import Limits, mcnemar_exact, paired_difference_exact
+from ftgate_ext.stats.proportion import Limits, mcnemar_exact, tango_interval
 
 
 def pair_verdicts(judgments: list[Judgment]) -> dict[tuple[str, Role, str], PairVerdict]:
@@ -70,9 +70,9 @@ def _win_rate(
         settings.resamples,
         settings.level,
     )
-    if result.degenerate:  # all wins, all losses or all ties: the exact limits of wins minus losses
+    if result.degenerate:  # all wins, all losses or all ties: the score limits of wins minus losses
         sides = [
-            paired_difference_exact(counts["candidate_better"], counts["baseline_better"], n, level)
+            tango_interval(counts["candidate_better"], counts["baseline_better"], n, level)
             for level in (settings.level, 0.90)
         ]
         halves = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from records import (
     METRIC,
     QUICK,
@@ -145,6 +147,14 @@ def test_superiority_by_one_point(
     rule = {"kind": "superiority", "margin_pt": 1, "evidence": evidence}
 
     assert result_of(rule, make_comparison(value, limits, p)).outcome == outcome
+
+
+@pytest.mark.parametrize("value", [0.0, -0.01])
+def test_significant_means_significant_in_the_right_direction(value: float) -> None:
+    """A test that rejects "no difference" does not prove a model better that is not ahead."""
+    rule = {"kind": "superiority", "margin_pt": -2, "evidence": "significant"}
+
+    assert result_of(rule, make_comparison(value, (-0.02, 0.01), 0.01)).outcome == "INCONCLUSIVE"
 
 
 NON_INFERIORITY: list[tuple[str, float, Limits, Outcome]] = [
@@ -459,6 +469,18 @@ def test_approvals_of_several_people_add_up() -> None:
     assert "L2" in result.approved
 
 
+def test_cases_approved_for_one_rule_are_not_approved_for_another() -> None:
+    """The same case may stand in two suites; whoever approved it there did not look here."""
+    rules = [{"kind": "no_regression", "name": name} for name in ("here", "there")]
+    approvals = [{"rule": "there", "cases": ["case-1", "case-2"]}]
+
+    decision = decide(
+        make_policy(*rules, approvals=approvals), make_comparisons(REGRESSED), None, TODAY
+    )
+
+    assert [r.outcome for r in decision.rules] == ["FAIL", "PASS"]
+
+
 @pytest.mark.parametrize(("until", "outcome"), [("2026-05-31", "FAIL"), ("2026-06-01", "PASS")])
 @pytest.mark.parametrize("cases", [[], ["case-1", "case-2"]])
 def test_an_approval_ends(until: str, outcome: Outcome, cases: list[str]) -> None:
@@ -602,6 +624,15 @@ def test_a_metric_without_plain_words_keeps_its_name() -> None:
     """Metrics of other tasks are called what lm-eval calls them."""
     assert plain("exact_match,strict") == "exact_match,strict"
     assert plain("f1") == "task F1"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_policy_has_only_finite_numbers(number: float) -> None:
+    """An endless margin allows everything, and NaN is above no budget."""
+    with pytest.raises(ValidationError, match="finite number"):
+        make_policy({"kind": "non_inferiority", "margin_pt": number})
+    with pytest.raises(ValidationError, match="finite number"):
+        make_policy({"kind": "win_rate"}, max_failed_share=number)
 
 
 # --- what may never turn a FAIL into a PASS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from ftgate_ext.stats.proportion import (
     clopper_pearson,
     mcnemar_exact,
     paired_difference_exact,
+    tango_interval,
+    tango_z,
 )
 
 CASES: list[dict[str, Any]] = json.loads(
@@ -58,6 +61,19 @@ def test_mcnemar_agrees_with_published_p(case: dict[str, Any]) -> None:
     p = mcnemar_exact(**case["input"])
 
     assert p == pytest.approx(case["expected"]["p"], abs=case["tolerance"])
+
+
+@pytest.mark.parametrize("case", cases_of("tango"))
+def test_tango_agrees_with_published_limits(case: dict[str, Any]) -> None:
+    """The score interval of a paired difference, and the score statistic at a margin."""
+    limits = tango_interval(**case["input"])
+
+    found = {name: getattr(limits, name) for name in case["expected"]}
+    assert found == pytest.approx(case["expected"], abs=case["tolerance"])
+    if "z" in case:
+        counts = {name: case["input"][name] for name in ("gained", "lost", "n")}
+        z = tango_z(**counts, difference=case["margin"])
+        assert z == pytest.approx(case["z"], abs=case["tolerance"])
 
 
 @pytest.mark.parametrize("case", cases_of("paired_t"))
@@ -177,43 +193,51 @@ def test_impossible_counts_are_refused(successes: int, n: int) -> None:
         clopper_pearson(successes, n)
 
 
+both_intervals = pytest.mark.parametrize("interval", [paired_difference_exact, tango_interval])
+Interval = Callable[..., Limits]
+
+
+@both_intervals
 @QUICK
 @given(discordance, levels)
 def test_paired_difference_contains_its_estimate_and_has_a_width(
-    pairs: tuple[int, int, int], level: float
+    interval: Interval, pairs: tuple[int, int, int], level: float
 ) -> None:
     """Also where nothing is discordant the interval has a width."""
-    limits = paired_difference_exact(*pairs, level)
+    limits = interval(*pairs, level)
 
     assert -1 <= limits.lower <= limits.value <= limits.upper <= 1
     assert limits.upper - limits.lower > 0
 
 
+@both_intervals
 @QUICK
 @given(discordance, levels)
-def test_paired_difference_mirrors(pairs: tuple[int, int, int], level: float) -> None:
+def test_paired_difference_mirrors(
+    interval: Interval, pairs: tuple[int, int, int], level: float
+) -> None:
     """Swapping the two models mirrors the interval and leaves p alone."""
     gained, lost, n = pairs
-    one = paired_difference_exact(gained, lost, n, level)
-    other = paired_difference_exact(lost, gained, n, level)
+    one = interval(gained, lost, n, level)
+    other = interval(lost, gained, n, level)
 
-    assert (one.value, one.lower, one.upper) == pytest.approx(
-        (-other.value, -other.upper, -other.lower)
-    )
+    mirrored = (-other.value, -other.upper, -other.lower)
+    assert (one.value, one.lower, one.upper) == pytest.approx(mirrored, abs=1e-9)
     assert mcnemar_exact(gained, lost) == pytest.approx(mcnemar_exact(lost, gained))
 
 
+@both_intervals
 @QUICK
 @given(discordance)
-def test_one_more_loss_never_helps(pairs: tuple[int, int, int]) -> None:
+def test_one_more_loss_never_helps(interval: Interval, pairs: tuple[int, int, int]) -> None:
     """The limits go down when a pair that both had right is lost."""
     gained, lost, n = pairs
-    before = paired_difference_exact(gained, lost, n + 1)
-    after = paired_difference_exact(gained, lost + 1, n + 1)
+    before = interval(gained, lost, n + 1)
+    after = interval(gained, lost + 1, n + 1)
 
     assert after.value < before.value
-    assert after.lower <= before.lower
-    assert after.upper <= before.upper
+    assert after.lower <= before.lower + 1e-9
+    assert after.upper <= before.upper + 1e-9
 
 
 @QUICK
@@ -237,24 +261,60 @@ def test_paired_difference_shares_the_error_between_its_halves() -> None:
     assert limits.lower == pytest.approx(-limits.upper)
 
 
-def test_paired_difference_covers_at_least_its_level() -> None:
-    """Exact coverage over all outcomes of 25 pairs: at least 95 %, also near the boundary."""
+@QUICK
+@given(discordance, levels, st.integers(-999, 999).map(lambda d: d / 1000))
+def test_tango_interval_holds_what_its_score_does_not_reject(
+    pairs: tuple[int, int, int], level: float, difference: float
+) -> None:
+    """A difference lies in the interval if and only if its score is small enough."""
+    limits = tango_interval(*pairs, level)
+    z = float(reference.norm.ppf(0.5 + level / 2))
+    if min(abs(difference - limits.lower), abs(difference - limits.upper)) > 1e-6:
+        inside = limits.lower < difference < limits.upper
+        assert inside == (abs(tango_z(*pairs, difference)) <= z)
+
+
+@pytest.mark.parametrize("n", [1, 2, 13, 25, 50, 52])
+def test_tango_holds_where_everything_is_lost(n: int) -> None:
+    """All pairs lost: rounding makes the root's argument negative at the edge, and nobody notices."""
+    limits = tango_interval(0, n, n)
+
+    assert (limits.lower, limits.value) == (-1, -1)
+    assert -1 < limits.upper < 1
+    assert tango_interval(n, 0, n).lower == pytest.approx(-limits.upper)
+
+
+def test_tango_without_discordance_has_its_closed_form() -> None:
+    """Nothing discordant in n pairs: z^2 / (n + z^2) to both sides."""
+    z = float(reference.norm.ppf(0.975))
+    limits = tango_interval(0, 0, 50)
+
+    assert (limits.lower, limits.upper) == pytest.approx(
+        (-(z**2) / (50 + z**2), z**2 / (50 + z**2))
+    )
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(0, 0, 0), (-1, 0, 5), (3, 3, 5)])
+def test_tango_refuses_impossible_counts(gained: int, lost: int, n: int) -> None:
+    """More discordant pairs than pairs are an error and not a figure."""
+    with pytest.raises(ValueError, match=r"expected gained \+ lost <= n"):
+        tango_interval(gained, lost, n)
+
+
+@pytest.mark.parametrize(
+    ("interval", "least"), [(paired_difference_exact, 0.95), (tango_interval, 0.93)]
+)
+def test_coverage_of_paired_differences(interval: Interval, least: float) -> None:
+    """Over all outcomes of 25 pairs, up to the boundary: exact limits at least 95 %, Tango nearly."""
     n = 25
-
-    @cache
-    def limits(gained: int, lost: int) -> Limits:
-        return paired_difference_exact(gained, lost, n)
-
     outcomes = [(g, lost) for g in range(n + 1) for lost in range(n + 1 - g)]
+    limits = [interval(*outcome, n) for outcome in outcomes]
+    cells = [(g, lost, n - g - lost) for g, lost in outcomes]
     for up, down in ((0.0, 0.0), (0.02, 0.0), (0.02, 0.02), (0.1, 0.05), (0.3, 0.2), (0.5, 0.5)):
-        chances = reference.multinomial.pmf(
-            [(g, lost, n - g - lost) for g, lost in outcomes],
-            n,
-            [up, down, max(0.0, 1 - up - down)],
-        )
-        hits = [limits(*o).lower - 1e-12 <= up - down <= limits(*o).upper + 1e-12 for o in outcomes]
+        chances = reference.multinomial.pmf(cells, n, [up, down, max(0.0, 1 - up - down)])
+        hits = [x.lower - 1e-12 <= up - down <= x.upper + 1e-12 for x in limits]
         assert chances.sum() == pytest.approx(1)
-        assert chances[hits].sum() >= 0.95, (up, down)
+        assert chances[hits].sum() >= least, (up, down)
 
 
 # --- paired bootstrap
@@ -417,20 +477,25 @@ def test_f1_bootstrap_covers_the_true_difference(n: int, least: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("interval", "least"), [(paired_difference_exact, 0.95), (tango_interval, 0.94)]
+)
+@pytest.mark.parametrize(
     ("n", "up", "down"), [(50, 0.03, 0.01), (164, 0.06, 0.06), (1000, 0.06, 0.04)]
 )
-def test_exact_difference_covers_in_simulation(n: int, up: float, down: float) -> None:
-    """Of 3000 seeded data sets, at least 95 % of the conservative intervals hold the truth."""
+def test_paired_difference_covers_in_simulation(
+    interval: Interval, least: float, n: int, up: float, down: float
+) -> None:
+    """Of 3000 seeded data sets, about 95 % or more of the intervals hold the true difference."""
     rng = np.random.default_rng(20260102)
     drawn = rng.multinomial(n, [up, down, 1 - up - down], size=3000)
 
     @cache
     def limits(gained: int, lost: int) -> Limits:
-        return paired_difference_exact(gained, lost, n)
+        return interval(gained, lost, n)
 
     covered = sum(
         limits(gained, lost).lower <= up - down <= limits(gained, lost).upper
         for gained, lost, _ in drawn.tolist()
     )
 
-    assert covered / 3000 >= 0.95
+    assert covered / 3000 >= least

@@ -88,7 +88,8 @@ def tango_z(gained: int, lost: int, n: int, difference: float) -> float:
     """
     b, c, d = gained, lost, difference
     linear = (2 * n - b + c) * d - b - c
-    q = (math.sqrt(linear**2 + 8 * n * c * d * (1 - d)) - linear) / (4 * n)
+    square = max(0.0, linear**2 + 8 * n * c * d * (1 - d))  # below 0 by rounding only
+    q = (math.sqrt(square) - linear) / (4 * n)
     variance = n * (2 * q + d * (1 - d))
     residual = b - c - n * d
     if variance <= 0:
