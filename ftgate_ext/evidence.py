@@ -56,11 +56,12 @@ def why_unusable(comparison: Comparison | None, evidence: Evidence) -> tuple[str
         return "this comparison was not made", "run the models and eval sets that the rule names"
     if comparison.unavailable:
         return comparison.unavailable, "see the run's responses.jsonl for what went wrong"
-    asked = comparison.n_pairs + comparison.n_excluded
-    if comparison.n_excluded > evidence.max_failed_share * asked:
-        share = comparison.n_excluded / asked
+    missing = comparison.n_excluded + comparison.n_unpaired
+    asked = comparison.n_pairs + missing
+    if missing > evidence.max_failed_share * asked:
+        what = "have no answer" if not comparison.n_unpaired else "lack an answer of one model"
         return (
-            f"{comparison.n_excluded} of {asked} cases ({share:.1%}) have no answer, above the error budget of {evidence.max_failed_share:.1%}",
+            f"{missing} of {asked} cases ({missing / asked:.1%}) {what}, above the error budget of {evidence.max_failed_share:.1%}",
             "run the same command again: it asks only what is missing",
         )
     return None

@@ -191,7 +191,7 @@ def _run_model(
     lm = FtgateChat(
         base_url=endpoint.base_url, model=spec.model, api_key_env=spec.api_key_env,
         num_concurrent=policy.run.concurrency, timeout=policy.run.timeout_s,
-        max_retries=policy.run.max_attempts, seed=policy.run.seed, price=spec.price.model_dump(),
+        max_retries=policy.run.max_attempts, max_tokens=policy.run.max_tokens, seed=policy.run.seed, price=spec.price.model_dump(),
         responses=str(folder / "responses.jsonl"), reuse=True,
         on_response=(lambda response, known: on_response(role, response, known)) if on_response else None,
     )  # fmt: skip

@@ -100,7 +100,9 @@ class JudgeSpec(ServerSpec):
     against: list[Role] = ["production"]
     """Whose answers the candidate's are compared with."""
     limit: int | None = Field(default=None, ge=1)
-    max_tokens: int = Field(default=512, ge=16)
+    max_tokens: int = Field(default=1024, ge=16)
+    max_reasoning_chars: int | None = Field(default=None, ge=1)
+    """Bound on the reasoning, for engines whose schemas know maxLength (OpenAI's do not)."""
     min_consistency: float = Field(default=0.65, ge=0, le=1)
     """Share of pairs judged alike in both orders that its 95 % lower limit must reach."""
     max_unparsed_share: float = Field(default=0.05, ge=0, le=1)
@@ -116,6 +118,8 @@ class RunSpec(Row):
     max_attempts: int = Field(default=5, ge=1)
     max_failed_share: float = Field(default=0.02, ge=0, le=1)
     """Error budget: above this share of unanswered requests a rule is INCONCLUSIVE."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Cap on the new tokens of every request; each task's own limit when left out."""
     seed: int = 1234
     resamples: int = Field(default=10_000, ge=1000)
 
@@ -275,7 +279,7 @@ class Policy(Row):
     def generation_hash(self) -> str:
         """sha256 of what decides which answers are generated: models, eval sets and settings."""
         whole = self.model_dump(mode="json", include={"models", "eval_sets", "task_paths", "run"})
-        whole["run"] = {"seed": self.run.seed}
+        whole["run"] = {"seed": self.run.seed, "max_tokens": self.run.max_tokens}
         for model in whole["models"].values():
             for key in ("price", "hosting", "name", "optional"):
                 model.pop(key)

@@ -203,39 +203,40 @@ def _no_regression(
             f"{rule.metric} is not a pass/fail metric",
             "name a metric that is 0 or 1 per case",
         )
-    valid = [a for a in approvals if a.rule == rule.name and a.cases and a.until >= today]
+    lost = comparison.lost_cases
+    valid = [
+        a for a in approvals if a.rule == rule.name and a.until >= today and {*a.cases} & {*lost}
+    ]
     approved = {case for a in valid for case in a.cases}
-    broken = [case for case in comparison.lost_cases if case not in approved]
-    outcome: Outcome = "FAIL" if broken else "PASS"
-    covered = len(comparison.lost_cases) - len(broken)
-    names = ", ".join(broken[:10]) + (" ..." if len(broken) > 10 else "")
-    sentence = (
-        f"{len(broken)} of {comparison.n_pairs} cases regressed against {rule.against}: {names}."
-        if broken
-        else f"None of {comparison.n_pairs} cases regressed against {rule.against}"
-        + (f" beyond {covered} approved." if covered else ".")
-    )
+    broken = [case for case in lost if case not in approved]
+    missing = comparison.n_excluded + comparison.n_unpaired
+    outcome: Outcome = "FAIL" if broken else "INCONCLUSIVE" if missing else "PASS"
     gained = comparison.counts["only_candidate" if comparison.higher_is_better else "only_baseline"]
-    note = (
-        "; ".join(
-            f"{', '.join(a.cases)} approved by {a.by} until {a.until}: {a.reason}" for a in valid
-        )
-        or None
-    )
-    result = _result(
-        rule,
-        comparison,
-        outcome,
-        asked,
-        0.0,
-        sentence,
-        "Mend them, or approve each by name in the policy." if broken else None,
-    )
+    next_step = "Mend them, or approve each by name in the policy." if broken else None
+    if outcome == "INCONCLUSIVE":
+        next_step = "Run the same command again: it asks only what is missing."
+    sentence = _regressions(comparison, broken, missing)
+    result = _result(rule, comparison, outcome, asked, 0.0, sentence, next_step)
+    notes = [f"{', '.join(a.cases)} approved by {a.by} until {a.until}: {a.reason}" for a in valid]
     return result.model_copy(
         update={
-            "seen": f"{len(comparison.lost_cases)} regressed, {gained} newly right, n={comparison.n_pairs}",
-            "approved": note,
+            "seen": f"{len(lost)} regressed, {gained} newly right, n={comparison.n_pairs}",
+            "approved": "; ".join(notes) or None,
         }
+    )
+
+
+def _regressions(comparison: Comparison, broken: list[str], missing: int) -> str:
+    """What regressed, in one sentence; a suite that must be clean is not clean while cases lack."""
+    n, baseline = comparison.n_pairs, comparison.baseline
+    if broken:
+        names = ", ".join(broken[:10]) + (" ..." if len(broken) > 10 else "")
+        return f"{len(broken)} of {n} cases regressed against {baseline}: {names}."
+    covered = len(comparison.lost_cases)
+    sentence = f"None of {n} cases regressed against {baseline}"
+    sentence += f" beyond {covered} approved" if covered else ""
+    return (
+        f"{sentence}, but {missing} more have no answer to compare." if missing else f"{sentence}."
     )
 
 

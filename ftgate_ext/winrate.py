@@ -11,18 +11,21 @@ from ftgate_ext.settings import Settings, to_estimate
 from ftgate_ext.stats.paired import bootstrap, mean_difference
 from ftgate_ext.stats.proportion import Limits, mcnemar_exact, tango_interval
 
+PairKey = tuple[str, Role, tuple[str, str]]
+"""Task, baseline, and the case by its hash and its id: two rows may hold the same text."""
 
-def pair_verdicts(judgments: list[Judgment]) -> dict[tuple[str, Role, str], PairVerdict]:
-    """(task, baseline, doc_hash) -> verdict of the pair: inconsistent over the two orders is a tie.
+
+def pair_verdicts(judgments: list[Judgment]) -> dict[PairKey, PairVerdict]:
+    """Both looks at a pair -> its verdict: inconsistent over the two orders is a tie.
 
     A pair with an unparsed verdict is `unparsed`, and so is one that was judged in one order only.
     """
-    looks: dict[tuple[str, Role, str], dict[int, Judgment]] = {}
+    looks: dict[PairKey, dict[int, Judgment]] = {}
     for judgment in judgments:
-        looks.setdefault((judgment.task, judgment.baseline, judgment.doc_hash), {})[
-            judgment.round
-        ] = judgment
-    verdicts: dict[tuple[str, Role, str], PairVerdict] = {}
+        case = (judgment.doc_hash, judgment.case_id)
+        rounds = looks.setdefault((judgment.task, judgment.baseline, case), {})
+        rounds[judgment.round] = judgment
+    verdicts: dict[PairKey, PairVerdict] = {}
     for key, rounds in looks.items():
         seen = {j.verdict for j in rounds.values()}
         identical = any(j.identical for j in rounds.values())

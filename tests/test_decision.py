@@ -378,7 +378,7 @@ def test_unavailable_figures_are_inconclusive_with_their_reason(rule: str) -> No
 
 
 @pytest.mark.parametrize(("missing", "outcome"), [(0, "PASS"), (2, "PASS"), (3, "INCONCLUSIVE")])
-@pytest.mark.parametrize("rule", ["superiority", "non_inferiority", "no_regression", "win_rate"])
+@pytest.mark.parametrize("rule", ["superiority", "non_inferiority", "win_rate"])
 def test_error_budget_of_comparisons(rule: str, missing: int, outcome: Outcome) -> None:
     """Two of 100 cases may be without an answer, three may not."""
     row = PERFECT[NEEDS[rule]].model_copy(update={"n_pairs": 100 - missing, "n_excluded": missing})
@@ -388,6 +388,28 @@ def test_error_budget_of_comparisons(rule: str, missing: int, outcome: Outcome) 
     assert result.outcome == outcome
     if outcome == "INCONCLUSIVE":
         assert "3 of 100 cases (3.0%) have no answer" in result.sentence
+
+
+@pytest.mark.parametrize("rule", ["superiority", "non_inferiority", "no_regression"])
+def test_cases_that_one_model_was_not_asked_count_as_missing(rule: str) -> None:
+    """One case of a hundred is no evidence about the other ninety-nine."""
+    row = PERFECT[NEEDS[rule]].model_copy(update={"n_pairs": 1, "n_unpaired": 99})
+
+    result = result_of(RULES[rule], row)
+
+    assert result.outcome == "INCONCLUSIVE"
+    assert "99 of 100 cases (99.0%) lack an answer of one model" in result.sentence
+
+
+@pytest.mark.parametrize("missing", [{"n_excluded": 1}, {"n_unpaired": 1}])
+def test_a_suite_that_must_be_clean_has_no_error_budget(missing: dict[str, int]) -> None:
+    """The one case without an answer may be the one that regressed."""
+    row = PERFECT[NEEDS["no_regression"]].model_copy(update={"n_pairs": 99, **missing})
+
+    result = result_of(RULES["no_regression"], row)
+
+    assert result.outcome == "INCONCLUSIVE"
+    assert "but 1 more have no answer to compare" in result.sentence
 
 
 @pytest.mark.parametrize(("missing", "outcome"), [(0, "PASS"), (2, "PASS"), (3, "INCONCLUSIVE")])

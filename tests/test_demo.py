@@ -23,7 +23,7 @@ models:
 eval_sets:
   - {task: codereview_golden, kind: golden, limit: 6}
   - {task: codereview_shadow, kind: shadow, limit: 8}
-judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 320}
+judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 240, max_reasoning_chars: 160}
 run: {output: RUNS, concurrency: 8}
 rules:
   - {name: better, kind: superiority, task: codereview_golden, metric: f1, against: production, margin_pt: 1}

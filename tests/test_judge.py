@@ -35,10 +35,10 @@ from ftgate_ext.judge.pairwise import (
     verdict_of,
 )
 from ftgate_ext.judge.protocol import (
-    VERDICT_SCHEMA,
     fingerprint,
     pairwise_prompt,
     parse_verdict,
+    verdict_schema,
 )
 from ftgate_ext.judge.qualification import qualify
 
@@ -67,7 +67,7 @@ def test_a_verdict_is_read_only_if_it_is_exactly_one(case: dict[str, Any]) -> No
 def test_what_is_read_satisfies_the_schema_that_is_sent(case: dict[str, Any]) -> None:
     """The parser is never more lenient than the schema that servers enforce."""
     if case["verdict"] is not None:
-        Draft202012Validator(VERDICT_SCHEMA).validate(json.loads(case["text"]))
+        Draft202012Validator(verdict_schema()).validate(json.loads(case["text"]))
 
 
 @QUICK
@@ -250,7 +250,7 @@ def test_the_first_answer_is_sent_as_a(first: Any, order: list[str]) -> None:
     (message,) = request.payload["messages"]
     assert re.findall(r"answer [AB]\n(mine|theirs)\n", message["content"]) == order
     assert request.payload["temperature"] == 0
-    assert request.payload["response_format"]["json_schema"]["schema"] == VERDICT_SCHEMA
+    assert request.payload["response_format"]["json_schema"]["schema"] == verdict_schema()
 
 
 def test_exchanged_looks_mirror_the_judgment() -> None:
@@ -527,3 +527,22 @@ def test_one_more_unreadable_pair_never_makes_a_judge_fit(verdicts: list[Any]) -
     after = qualify(judged([*verdicts, ("unparsed", "unparsed")]), spec())
 
     assert before.fit or not after.fit
+
+
+def test_schema_keeps_to_keywords_that_strict_endpoints_know() -> None:
+    """OpenAI's strict mode answers maxLength, minimum and maximum with 400: only enum and type."""
+    known = {"type", "properties", "required", "additionalProperties", "enum"}
+
+    def keywords(schema: dict[str, Any]) -> set[str]:
+        inner = schema.get("properties", {}).values()
+        return set(schema) | {k for child in inner for k in keywords(child)}
+
+    assert keywords(verdict_schema()) <= known
+    assert keywords(verdict_schema(100)) - known == {"maxLength"}
+
+
+def test_a_bound_on_the_reasoning_makes_another_judge() -> None:
+    """The bound is part of what the judge is asked, so it is part of its fingerprint."""
+    bounded = Judge(JUDGE.endpoint, max_tokens=200, seed=7, max_reasoning_chars=100)
+
+    assert bounded.fingerprint != JUDGE.fingerprint

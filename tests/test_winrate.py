@@ -86,6 +86,14 @@ def test_the_same_case_against_two_models_makes_two_pairs() -> None:
     assert groups == [(TASK, "production", 1), (TASK, "frontier", 1), ("other", "production", 1)]
 
 
+def test_two_rows_of_the_same_text_make_two_pairs() -> None:
+    """A set that is not ours may hold a row twice; neither verdict replaces the other."""
+    judgments = make_pair("a", "tie", "tie")
+    judgments += [j.model_copy(update={"case_id": "again"}) for j in make_pair("a", "tie", "tie")]
+
+    assert len(pair_verdicts(judgments)) == 2
+
+
 def test_a_pair_judged_again_counts_once() -> None:
     """The later look at the same pair in the same round replaces the earlier one."""
     first, second = make_pair("a", "tie", "tie"), make_pair("a", "both_bad", "both_bad")

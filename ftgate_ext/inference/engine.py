@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ftgate_ext.errors import FtgateError, RunError
 from ftgate_ext.inference.chat_api import (
     Answer,
     ChatError,
@@ -32,7 +33,6 @@ from ftgate_ext.inference.weights import (
     default_cache_dir,
     is_exactly_loadable,
 )
-from ftgate_ext.schema import FtgateError, RunError
 
 if TYPE_CHECKING:
     from types import TracebackType

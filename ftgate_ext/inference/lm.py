@@ -46,6 +46,7 @@ class FtgateChat(LM):  # type: ignore[misc]
         timeout: float = 300,
         max_retries: int = 5,
         max_gen_toks: int = 512,
+        max_tokens: int | None = None,
         seed: int = 1234,
         responses: str | None = None,
         reuse: bool = False,
@@ -63,6 +64,7 @@ class FtgateChat(LM):  # type: ignore[misc]
             timeout: Seconds one attempt may take.
             max_retries: Attempts a request.
             max_gen_toks: New tokens where the task does not say.
+            max_tokens: Cap on the new tokens of every request, whatever the task says.
             seed: Sent with every request.
             responses: Where the journal goes; beside lm-eval's own files when left out.
             reuse: Give back good answers that the journal already holds.
@@ -84,6 +86,7 @@ class FtgateChat(LM):  # type: ignore[misc]
             timeout_s=float(timeout), max_attempts=int(max_retries), **(price or {}),
         )  # fmt: skip
         self.max_gen_toks, self.seed, self.on_response = int(max_gen_toks), int(seed), on_response
+        self.max_tokens = None if max_tokens is None else int(max_tokens)
         self.served = check_endpoint(self.endpoint)
         path = Path(responses) if responses else _beside_results(self.endpoint.model)
         self.journal = Journal(path, reuse=reuse) if path else None
@@ -103,7 +106,7 @@ class FtgateChat(LM):  # type: ignore[misc]
                 )
             if name not in {"batch_size", "max_batch_size", "device"}:
                 raise RunError(
-                    f"--model_args: unknown argument {name!r} of ftgate-chat; expected base_url, model, api_key_env, num_concurrent, timeout, max_retries, max_gen_toks, seed, responses or reuse."
+                    f"--model_args: unknown argument {name!r} of ftgate-chat; expected base_url, model, api_key_env, num_concurrent, timeout, max_retries, max_gen_toks, max_tokens, seed, responses or reuse."
                 )
 
     def apply_chat_template(
@@ -167,11 +170,10 @@ class FtgateChat(LM):  # type: ignore[misc]
         occurrence: int,
     ) -> dict[str, Any]:
         sampled = gen_kwargs.get("do_sample", bool(gen_kwargs.get("temperature")))
+        asked = gen_kwargs.get("max_gen_toks") or gen_kwargs.get("max_tokens") or self.max_gen_toks
         payload = {
             "messages": messages,
-            "max_tokens": gen_kwargs.get("max_gen_toks")
-            or gen_kwargs.get("max_tokens")
-            or self.max_gen_toks,
+            "max_tokens": min(asked, self.max_tokens or asked),
             "temperature": gen_kwargs.get("temperature", 1.0) if sampled else 0,
             # Repeats are samples: with one seed a server would give the same text each time.
             "seed": self.seed + (occurrence if sampled else 0),

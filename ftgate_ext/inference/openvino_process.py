@@ -26,7 +26,7 @@ from ftgate_ext.inference.weights import read_number
 
 MAX_BATCH = 16
 CONTEXT_LIMIT = 8192
-KV_BLOCKS = 768  # of 32 tokens: three prompts of the longest kind, or 16 of 1,500 tokens
+KV_BLOCKS = 512  # of 32 tokens: two prompts of the longest kind, or 16 of 1,000 tokens
 # Larger steps are no faster here, and a new job waits for the step that is running.
 TOKENS_PER_STEP = 512
 MIN_TEMPERATURE = 0.01  # below it the logits overflow; the likeliest token is what it means
@@ -236,7 +236,7 @@ def main() -> None:
         model = OpenvinoModel(Path(sys.argv[1]), exact=sys.argv[2] == "exact")
         _say(out, {"ready": model.fingerprint})
         run_jobs(model, jobs, out)
-    except Exception as error:  # noqa: BLE001 - the last words of the process
+    except (RuntimeError, OSError, ImportError, TypeError, ValueError) as error:
         _say(out, {"fatal": f"{type(error).__name__}: {_reason(error)}"})
         sys.exit(1)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.schema import RunError
+from ftgate_ext.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

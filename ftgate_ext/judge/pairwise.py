@@ -15,11 +15,11 @@ from ftgate_ext.compare import is_unanswered, pair_records
 from ftgate_ext.inference.client import Endpoint, Request, ask_all
 from ftgate_ext.inference.journal import Journal
 from ftgate_ext.judge.protocol import (
-    VERDICT_SCHEMA,
     Verdict,
     fingerprint,
     pairwise_prompt,
     parse_verdict,
+    verdict_schema,
 )
 from ftgate_ext.schema import Judgment, PairVerdict, Response, Role
 
@@ -39,11 +39,13 @@ class Judge:
     endpoint: Endpoint
     max_tokens: int
     seed: int
+    max_reasoning_chars: int | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
         """What is sent besides the prompt."""
-        schema = {"name": "verdict", "strict": True, "schema": VERDICT_SCHEMA}
+        verdict = verdict_schema(self.max_reasoning_chars)
+        schema = {"name": "verdict", "strict": True, "schema": verdict}
         return {
             "temperature": 0, "seed": self.seed, "max_tokens": self.max_tokens,
             "response_format": {"type": "json_schema", "json_schema": schema},

@@ -15,22 +15,37 @@ CRITERIA = ("correctness", "completeness", "format", "clarity")
 
 _SCORES: dict[str, Any] = {
     "type": "object",
-    "properties": {c: {"type": "integer", "minimum": 1, "maximum": 5} for c in CRITERIA},
+    "properties": {c: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for c in CRITERIA},
     "required": list(CRITERIA),
     "additionalProperties": False,
 }
-# Reasoning stands first: a model that writes its verdict first only defends it afterwards.
-VERDICT_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "reasoning": {"type": "string", "maxLength": 400},
-        "scores_A": _SCORES,
-        "scores_B": _SCORES,
-        "verdict": {"type": "string", "enum": ["A_better", "B_better", "tie", "both_bad"]},
-    },
-    "required": ["reasoning", "scores_A", "scores_B", "verdict"],
-    "additionalProperties": False,
-}
+
+
+def verdict_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
+    """The JSON Schema that the judge's answer must satisfy.
+
+    Only keywords that strict endpoints know, but for one: a bound on the reasoning keeps a weak model
+    from rambling past its token limit, and has to be asked for.
+
+    Args:
+        max_reasoning_chars: maxLength of the reasoning; OpenAI's strict mode refuses the keyword.
+    """
+    reasoning: dict[str, Any] = {"type": "string"}
+    if max_reasoning_chars is not None:
+        reasoning["maxLength"] = max_reasoning_chars
+    verdicts = ["A_better", "B_better", "tie", "both_bad"]
+    # Reasoning stands first: a model that writes its verdict first only defends it afterwards.
+    return {
+        "type": "object",
+        "properties": {
+            "reasoning": reasoning,
+            "scores_A": _SCORES,
+            "scores_B": _SCORES,
+            "verdict": {"type": "string", "enum": verdicts},
+        },
+        "required": ["reasoning", "scores_A", "scores_B", "verdict"],
+        "additionalProperties": False,
+    }
 
 
 class CriterionScores(BaseModel):
@@ -85,7 +100,7 @@ def _label(*texts: str) -> str:
 
 def fingerprint(model: str, parameters: dict[str, Any]) -> str:
     """sha256 of everything that makes the judge what it is: model, prompt, parameters, schema."""
-    whole = json.dumps([model, _template_text(), parameters, VERDICT_SCHEMA], sort_keys=True)
+    whole = json.dumps([model, _template_text(), parameters], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -28,9 +28,10 @@ def qualify(judgments: list[Judgment], spec: JudgeSpec) -> Qualification:
         95 % lower limit of consistency reaches the policy's threshold, positions show no bias, and
         few enough verdicts could not be read.
     """
-    pairs: dict[tuple[str, str, str], list[Judgment]] = {}
+    pairs: dict[tuple[str, ...], list[Judgment]] = {}
     for judgment in judgments:
-        pairs.setdefault((judgment.task, judgment.baseline, judgment.doc_hash), []).append(judgment)
+        key = (judgment.task, judgment.baseline, judgment.doc_hash, judgment.case_id)
+        pairs.setdefault(key, []).append(judgment)
     both = [p for p in pairs.values() if len(p) == 2]
     identical = sum(p[0].identical for p in both)
     judged = [p for p in both if not p[0].identical]
@@ -68,11 +69,6 @@ def _fitness(
     judged: int, readable: int, consistent: int, first: int, second: int, spec: JudgeSpec
 ) -> dict[str, object]:
     reasons = []
-    unparsed = judged - readable
-    if judged == 0:
-        reasons.append("It was asked about no pair.")
-    elif unparsed > spec.max_unparsed_share * judged:
-        reasons.append(f"{unparsed} of {judged} pairs have a verdict that could not be read.")
     if first + second and mcnemar_exact(first, second) < ALPHA:
         side, count = ("first", first) if first > second else ("second", second)
         reasons.append(
@@ -84,4 +80,9 @@ def _fitness(
             reasons.append(
                 f"Consistency: {consistent} of {readable} pairs were judged alike in both orders; the 95 % lower limit is {lower:.2f}, and {spec.min_consistency:.2f} is required."
             )
+    unparsed = judged - readable
+    if judged == 0:
+        reasons.append("It was asked about no pair.")
+    elif unparsed > spec.max_unparsed_share * judged:
+        reasons.append(f"{unparsed} of {judged} pairs have a verdict that could not be read.")
     return {"fit": not reasons, "reasons": reasons}

@@ -43,7 +43,7 @@ def judge_run(
     if spec is None:
         raise RunError(f"{run_dir}: the policy names no judge; add `judge` to gate.yaml.")
     check_endpoint(endpoint)
-    judge = Judge(endpoint, spec.max_tokens, policy.run.seed)
+    judge = Judge(endpoint, spec.max_tokens, policy.run.seed, spec.max_reasoning_chars)
     folders = model_folders(run_dir)
     if "candidate" not in folders:
         raise RunError(f"{run_dir}: no answers of the candidate; run `ftgate run` first.")
