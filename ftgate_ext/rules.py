@@ -128,7 +128,8 @@ def _non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResult:
     value, low, high = oriented_difference(comparison)
     threshold = -rule.margin_pt / 100
     outcome = weigh(rule, value, low, high, threshold, strict=True)
-    opening = f"{plain(rule.metric)} changed by {points(value)} against {rule.against} in the good direction ({_limits(low, high)}, n = {comparison.n_pairs})"
+    turned = "" if comparison.higher_is_better else "; turned so that plus is better"
+    opening = f"{plain(rule.metric)} {points(value)} against {rule.against} ({_limits(low, high)}, n = {comparison.n_pairs}{turned})"
     sentence = {
         "PASS": f"{opening}: a loss of more than {rule.margin_pt:g} pt is excluded.",
         "FAIL": f"{opening}: worse than the allowance of {rule.margin_pt:g} pt.",

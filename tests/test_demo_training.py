@@ -38,9 +38,8 @@ def test_training_prompt_is_the_prompt_of_the_task() -> None:
         code = "\n".join(f"{i}| {line}" for i, line in enumerate(row["code"].splitlines(), start=1))
         expected = training_prompt().replace("%PURPOSE%", row["purpose"])
         expected = expected.replace("%LANGUAGE%", row["language"]).replace("%CODE%", code)
-        assert (
-            Environment(keep_trailing_newline=True).from_string(template).render(**row) == expected
-        )  # noqa: S701 - no HTML
+        environment = Environment(keep_trailing_newline=True, autoescape=False)  # noqa: S701 - no HTML
+        assert environment.from_string(template).render(**row) == expected
 
 
 def test_log_names_the_adapters_and_rows_that_are_there() -> None:

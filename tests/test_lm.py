@@ -222,7 +222,7 @@ def test_the_task_decides_what_is_sent(
     evaluate(make_lm(fake_server, tmp_path), tasks, system_instruction="Be brief.")
     body = fake_server.chats[0].body
     assert [m["role"] for m in body.pop("messages")] == ["system", "user"]
-    assert body == {"model": "toy", "max_tokens": 128, "temperature": 0, "seed": 1234}
+    assert body == {"model": "toy", "max_tokens": 256, "temperature": 0, "seed": 1234}
 
 
 def test_sampling_parameters_travel_and_stops_are_limited(tmp_path: Path) -> None:
@@ -380,3 +380,12 @@ def test_responses_lie_beside_the_results_of_a_bare_lm_eval(
         assert path.name.startswith("responses_20")
         assert path.suffix == ".jsonl"
         assert ":" not in path.name
+
+
+@pytest.mark.parametrize(("cap", "sent"), [(None, 256), (96, 96), (1000, 256)])
+def test_a_cap_on_new_tokens_holds_whatever_the_task_says(
+    fake_server: FakeServer, tmp_path: Path, tasks: TaskManager, cap: int | None, sent: int
+) -> None:
+    """The policy's run.max_tokens lowers a task's own limit and never raises it."""
+    evaluate(make_lm(fake_server, tmp_path, max_tokens=cap), tasks)
+    assert {chat.body["max_tokens"] for chat in fake_server.chats} == {sent}
