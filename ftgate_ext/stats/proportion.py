@@ -42,27 +42,6 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Limits:
     )
 
 
-def paired_difference_exact(gained: int, lost: int, n: int, level: float = 0.95) -> Limits:
-    """Conservative interval of a paired difference of proportions, (gained - lost) / n.
-
-    Clopper-Pearson limits of gained/n and of lost/n, each at half the error (Bonferroni), are
-    subtracted crosswise. Covers at least `level` also where nothing is discordant and a bootstrap
-    would give a width of zero; wider than score intervals elsewhere.
-
-    Args:
-        gained: Pairs that only the candidate has right.
-        lost: Pairs that only the baseline has right.
-        n: All pairs, at least 1.
-        level: Two-sided confidence level.
-    """
-    each = 1 - (1 - level) / 2
-    up, down = clopper_pearson(gained, n, each), clopper_pearson(lost, n, each)
-    return Limits(
-        (gained - lost) / n, up.lower - down.upper, up.upper - down.lower, level, n,
-        "Clopper-Pearson of gains and losses, Bonferroni",
-    )  # fmt: skip
-
-
 def mcnemar_exact(gained: int, lost: int) -> float:
     """Two-sided p of "as many gains as losses": the binomial test of gained in gained + lost at 1/2.
 
