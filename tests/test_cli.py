@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,26 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command import ftgate
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     "init", "check", "run", "judge", "compare", "decide", "report", "gate", "demo", "tasks-path", "doctor",
 )  # fmt: skip
-
-
-def ftgate(
-    *arguments: str, cwd: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ftgate_ext", *arguments]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_help_names_every_command() -> None:

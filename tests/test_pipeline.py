@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import ftgate
 from fake_server import FakeServer, Reply
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,19 +107,6 @@ def write_policy(folder: Path, server: FakeServer, change: tuple[str, str] = (""
     return path
 
 
-def ftgate(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ftgate_ext", *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def the_run(folder: Path) -> Path:
     (run,) = (folder / "runs").iterdir()
     return run
@@ -137,7 +124,7 @@ def go(
     folder = tmp_path_factory.mktemp("go")
     with FakeServer(answer, models=MODELS) as server:
         write_policy(folder, server)
-        done = ftgate(folder, "gate")
+        done = ftgate("gate", cwd=folder)
         return done, the_run(folder), len(server.chats)
 
 
@@ -197,7 +184,7 @@ def test_stages_can_be_run_again_alone(
         for name in ("comparisons.json", "findings.json", "decision.json", "report.md")
     }
     for stage in ("compare", "decide", "report"):
-        assert ftgate(tmp_path, stage, str(run)).returncode == 0
+        assert ftgate(stage, str(run), cwd=tmp_path).returncode == 0
     assert before == {name: (run / name).read_bytes() for name in before}
 
 
@@ -207,7 +194,7 @@ def test_compare_takes_single_model_folders(
     """role=folder pairs give the run's own figures, and scripts/compare.py prints them as Markdown."""
     _, run, _ = go
     pairs = [f"{role}={run / role}" for role in ("candidate", "production")]
-    done = ftgate(tmp_path, "compare", *pairs, "-o", "out")
+    done = ftgate("compare", *pairs, "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     mine = list(load(tmp_path / "out" / "comparisons.json")["comparisons"])
     theirs = [c for c in load(run / "comparisons.json")["comparisons"] if c["metric"] != "win_rate"]
@@ -264,7 +251,7 @@ def test_sigkill_half_way_loses_nothing(tmp_path: Path) -> None:
         kept = len(journal.read_text().splitlines())
         asked = len(server.chats)
         assert 20 < kept <= asked < 144
-        again = ftgate(tmp_path, "run")
+        again = ftgate("run", cwd=tmp_path)
         assert again.returncode == 0, again.stderr
         assert "Resuming" in again.stderr
         assert len(server.chats) - asked == 144 - kept
@@ -285,14 +272,14 @@ def test_endpoint_that_dies_is_inconclusive_and_the_same_command_finishes(tmp_pa
 
     with FakeServer(dying, models=MODELS) as server:
         write_policy(tmp_path, server, ("max_attempts: 2", "max_attempts: 1"))
-        first = ftgate(tmp_path, "gate")
+        first = ftgate("gate", cwd=tmp_path)
         assert first.returncode == 3, first.stdout + first.stderr
         assert "the same command again asks only those" in first.stderr
         rules = {r["name"]: r for r in load(the_run(tmp_path) / "decision.json")["rules"]}
         assert "have no answer, above the error budget" in rules["better"]["sentence"]
         dead["since"] = 10**9
         before = len(server.chats)
-        second = ftgate(tmp_path, "gate")
+        second = ftgate("gate", cwd=tmp_path)
         assert second.returncode == 0, second.stdout + second.stderr
         assert len(server.chats) - before == (144 - 100) + 24
     the_run(tmp_path)
@@ -325,7 +312,7 @@ def test_bad_input_writes_nothing(name: str, tmp_path: Path) -> None:
     with FakeServer(answer, models=MODELS) as server:
         text = POLICY.replace(*change).format(url=server.base_url)
         (tmp_path / "gate.yaml").write_text(text, encoding="utf-8")
-        done = ftgate(tmp_path, "gate")
+        done = ftgate("gate", cwd=tmp_path)
         assert done.returncode == 2, done.stderr
         assert re.search(message, done.stderr), done.stderr
         assert done.stderr.count("\n") == 1
@@ -350,7 +337,7 @@ def test_broken_rows_of_ones_own_task_are_listed(tmp_path: Path) -> None:
             "eval_sets:", "task_paths: [mine]\neval_sets:\n  - {{task: mine, kind: golden}}"
         ).format(url=server.base_url)
         (tmp_path / "gate.yaml").write_text(text, encoding="utf-8")
-        done = ftgate(tmp_path, "run")
+        done = ftgate("run", cwd=tmp_path)
         assert not server.chats
     assert done.returncode == 2
     rows = task / "rows.jsonl"
@@ -367,8 +354,8 @@ def test_run_folder_of_another_policy_is_refused_and_left_alone(
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with FakeServer(answer, models=(*MODELS, "other")) as server:
         write_policy(tmp_path, server, ("model: new", "model: other"))
-        done = ftgate(tmp_path, "run", "--run-dir", str(run))
-        decided = ftgate(tmp_path, "decide", str(run), "--policy", "gate.yaml")
+        done = ftgate("run", "--run-dir", str(run), cwd=tmp_path)
+        decided = ftgate("decide", str(run), "--policy", "gate.yaml", cwd=tmp_path)
     assert (done.returncode, decided.returncode) == (2, 2)
     assert "name another --run-dir" in done.stderr
     assert "made with other models, eval sets or seed" in decided.stderr
@@ -380,7 +367,7 @@ def test_key_of_the_environment_is_in_no_file(tmp_path: Path) -> None:
     key = "sk-test-0123456789abcdef"
     with FakeServer(answer, models=MODELS) as server:
         write_policy(tmp_path, server, ("model: new,", "model: new, api_key_env: FTGATE_TEST_KEY,"))
-        done = ftgate(tmp_path, "run", FTGATE_TEST_KEY=key)
+        done = ftgate("run", cwd=tmp_path, FTGATE_TEST_KEY=key)
         assert done.returncode == 0, done.stderr
         assert any(key in str(c.headers) for c in server.chats)
     assert key not in done.stdout + done.stderr
@@ -424,7 +411,7 @@ rules: [{{name: worse by little, kind: non_inferiority, task: support_golden, me
 
     with FakeServer(classify, models=MODELS) as server:
         (tmp_path / "gate.yaml").write_text(policy.format(url=server.base_url), encoding="utf-8")
-        done = ftgate(tmp_path, "gate")
+        done = ftgate("gate", cwd=tmp_path)
     assert done.returncode == 3, done.stdout + done.stderr
     (pair,) = load(the_run(tmp_path) / "comparisons.json")["comparisons"]
     # ticket 5 failed for both: lm-eval's exact_match scored its absence as wrong, we leave it out.
