@@ -68,6 +68,31 @@ def init(
 
 
 @app.command()
+def plan(
+    policy_file: PolicyFile = Path("gate.yaml"),
+    from_run: Annotated[
+        Optional[Path],
+        typer.Option("--from", metavar="RUN", help="Earlier run to take assumptions from."),
+    ] = None,
+    allow: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="RULE", help="Accept that this rule cannot decide. Repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what the rules can see at the size of their sets, and what it will cost."""
+    from ftgate_ext.plan import make_plan
+    from ftgate_ext.report.plan import plan_text, refusal_line
+
+    planned = make_plan(policy_file, from_run, allow or ())
+    typer.echo(planned.model_dump_json(indent=2) if as_json else plan_text(planned))
+    for rule in planned.refused:
+        typer.echo(f"ftgate: {refusal_line(rule)}", err=True)
+    if planned.refused:
+        raise typer.Exit(WRONG_USE)
+
+
+@app.command()
 def check(policy_file: PolicyFile = Path("gate.yaml")) -> None:
     """Check policy, eval sets, keys and endpoints, before anything is spent."""
     from ftgate_ext.doctor import check_policy
@@ -106,12 +131,18 @@ def compare(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write, for role=folder pairs.")
     ] = Path("comparison"),
+    cluster: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Row field that says which cases belong together, for role=folder pairs."
+        ),
+    ] = None,
 ) -> None:
     """Paired statistics: comparisons.json and findings.json."""
     from ftgate_ext.gate import compare_any
     from ftgate_ext.report.tables import comparison_table
 
-    comparisons, folder = compare_any(runs, output)
+    comparisons, folder = compare_any(runs, output, cluster)
     typer.echo(comparison_table(comparisons))
     typer.echo(f"Wrote {folder / 'comparisons.json'} and {folder / 'findings.json'}.")
 
@@ -127,6 +158,33 @@ def decide(
     from ftgate_ext.stages import decide_run
 
     _finish(decide_run(run_dir, policy))
+
+
+@app.command()
+def audit(
+    run_dir: RunDir,
+    policy: Annotated[
+        Optional[Path], typer.Option("--policy", help="Other rules than the run's own.")
+    ] = None,
+    simulations: Annotated[int, typer.Option(help="How many, at least 100.")] = 2000,
+    improvement_pt: Annotated[
+        float, typer.Option(help="Size of the planted improvement in percentage points.")
+    ] = 5.0,
+    seed: Annotated[Optional[int], typer.Option(help="The policy's when left out.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate how often the policy is wrong on data like these: audit.json."""
+    from ftgate_ext.audit.stage import AUDIT, audit_run
+    from ftgate_ext.audit.words import audit_table
+    from ftgate_ext.progress import Progress
+
+    with Progress(simulations, "audit", quiet=quiet) as progress:
+        found = audit_run(
+            run_dir, policy, simulations, seed,
+            improvement_pt=improvement_pt, on_progress=progress.advance,
+        )  # fmt: skip
+    typer.echo(audit_table(found))
+    typer.echo(f"Wrote {run_dir / AUDIT}; `ftgate report` shows it.")
 
 
 @app.command()

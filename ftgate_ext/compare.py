@@ -1,19 +1,32 @@
-"""Records of several models -> comparisons: paired on the same cases, nothing unknown made a number.
+"""Scores of several models -> comparisons: paired on the same cases, nothing unknown made a number.
 
-Knows records and statistics; no rules, no thresholds.
+Knows scores and statistics; no rules, no thresholds.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.operations import measure_operations
+from ftgate_ext.estimates import Difference, estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.operations import compare_operations, measure_operations
+from ftgate_ext.pairing import (
+    Cases,
+    CaseScores,
+    Join,
+    PairedScores,
+    average_repeats,
+    find_cases,
+    join_cases,
+    kind_of,
+    number_clusters,
+    pair_scores,
+)
 from ftgate_ext.schema import (
     ROLES,
-    UNSCORED_STATUSES,
+    Bucket,
     Comparison,
     Comparisons,
     Estimate,
@@ -21,50 +34,58 @@ from ftgate_ext.schema import (
     Level,
     Role,
     RunError,
-    TestResult,
 )
-from ftgate_ext.settings import Settings, to_estimate
-from ftgate_ext.stats.paired import (
-    bootstrap,
-    f1_difference,
-    f1_of_sums,
-    mean_difference,
-    paired_t,
-)
-from ftgate_ext.stats.proportion import (
-    clopper_pearson,
-    mcnemar_exact,
-    tango_interval,
-)
+from ftgate_ext.scores import TaskScores, join_tasks
+from ftgate_ext.settings import Settings
+from ftgate_ext.stats.f1 import f1_of_sums
 from ftgate_ext.winrate import compare_win_rates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from ftgate_ext.scores import ModelScores
 
-    from ftgate_ext.runs import ModelRecords, Record
+Array = np.ndarray[Any, Any]
 
-Kind = Literal["f1", "binary", "mean"]
-COUNTERS = frozenset({"unanswered"})
-"""Metrics that count requests, not quality."""
+
+@dataclass
+class _Table:
+    """One task of one model, with what is computed from it once."""
+
+    scores: TaskScores
+    cases: Cases
+    by_metric: dict[str, CaseScores] = field(default_factory=dict)
+
+    def metric(self, name: str) -> CaseScores:
+        """Scores per case; none of them known where the task has no such metric."""
+        if name not in self.by_metric:
+            self.by_metric[name] = average_repeats(self.scores, self.cases, name)
+        return self.by_metric[name]
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the scores of a metric are numbers, as far as there are any."""
+        column = self.scores.columns.get(name)
+        return column is None or column.is_numeric
+
+
+Tables = dict[Role, dict[str, _Table]]
 
 
 def compare_models(
-    models: dict[Role, ModelRecords],
+    models: dict[Role, ModelScores],
     judgments: list[Judgment],
     run_id: str,
     relative_to: Path,
     settings: Settings | None = None,
 ) -> Comparisons:
-    """Compare the candidate with every other model on every metric of every task.
+    """Compare the candidate with every other model on every metric of every task and group.
 
     Args:
-        models: Role -> records; `candidate` among them.
+        models: Role -> scores; `candidate` among them.
         judgments: All verdicts of the judge, possibly none.
         run_id: For the record.
         relative_to: Folder that `sources` are named relative to.
-        settings: Resamples, seed and level.
+        settings: Resamples, seed, level, clusters, buckets and corrections.
 
     Raises:
         RunError: No candidate, or nothing to compare it with.
@@ -76,22 +97,24 @@ def compare_models(
             f"models with results: {found}; expected the candidate and at least one other. Run them first."
         )
     roles = [r for r in ROLES if r in models]
-    tasks = list(dict.fromkeys(t for r in roles for t in models[r].records))
-    levels = [level for task in tasks for level in _levels(models, roles, task, settings)]
+    tables: Tables = {r: _tables(models[r]) for r in roles}
+    tasks = list(dict.fromkeys(t for r in roles for t in tables[r]))
+    better = _directions(models, tasks)
+    levels = [level for task in tasks for level in _levels(tables, task, better, settings)]
     pairs = [
         comparison
-        for task in tasks for metric in _metrics(models, task) for role in roles
-        if role != "candidate" and task in models[role].records
-        for comparison in [_compare(models, task, metric, role, settings)]
+        for task in tasks for role in roles if role != "candidate" and task in tables[role]
+        for comparison in _compare_task(tables, task, role, better, settings)
     ]  # fmt: skip
     pairs += compare_win_rates(judgments, settings)
-    operations = [o for r in roles for o in measure_operations(r, models[r])]
-    sources: dict[str, list[str]] = {
-        r: [_relative(p, relative_to) for p in models[r].sources] for r in roles
-    }
+    measured = {r: models[r].tasks for r in roles}
+    operations = [o for r in roles for o in measure_operations(r, measured[r], settings)]
     return Comparisons(
-        run_id=run_id, roles=roles, levels=levels, comparisons=pairs, operations=operations,
-        sources=sources, resamples=settings.resamples, seed=settings.seed,
+        run_id=run_id, roles=roles, groups=models["candidate"].groups, levels=levels, comparisons=pairs, operations=operations,
+        ratios=[x for r in roles[1:] for x in compare_operations(measured, r, settings)],
+        look=settings.look, selected_from=settings.selected_from,
+        sources={r: [_relative(p, relative_to) for p in models[r].sources] for r in roles},
+        resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
 
 
@@ -99,231 +122,255 @@ def _relative(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
-def _metrics(models: dict[Role, ModelRecords], task: str) -> list[str]:
-    names = dict.fromkeys(
-        n for m in models.values() for r in m.records.get(task, []) for n in r.scores
-    )
-    return [n for n in names if n.split(",")[0] not in COUNTERS]
+def _tables(model: ModelScores) -> dict[str, _Table]:
+    """Every task, then every group of tasks as one."""
+    whole = dict(model.tasks)
+    for group, leaves in model.groups.items():
+        whole[group] = join_tasks(group, [model.tasks[leaf] for leaf in leaves])
+    return {task: _Table(scores, find_cases(scores)) for task, scores in whole.items()}
 
 
-def score_of(record: Record, metric: str) -> Any:
-    """A record's score, or None where there is none: not applicable, or the request failed."""
-    if record.response is not None and record.response.status in UNSCORED_STATUSES:
-        return None  # a task that is not ours scored the missing answer as wrong
-    value = record.scores.get(metric)
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+def _directions(
+    models: dict[Role, ModelScores], tasks: list[str]
+) -> dict[str, dict[str, bool | None]]:
+    """Task -> metric -> whether more is better, as the candidate's results say."""
+    mine = models["candidate"]
+    known: dict[str, dict[str, bool | None]] = {
+        t: {**mine.higher_is_better.get(t, {})} for t in tasks
+    }
+    for group, leaves in mine.groups.items():
+        known[group] = {k: v for leaf in leaves for k, v in known.get(leaf, {}).items()}
+    return known
 
 
-def is_unanswered(record: Record) -> bool:
-    """Whether the request of this record failed."""
-    failed = record.response is not None and record.response.status in UNSCORED_STATUSES
-    return failed or bool(record.scores.get("unanswered"))
+def _is_better_high(better: dict[str, dict[str, bool | None]], task: str, metric: str) -> bool:
+    # lm-eval writes null where a task does not say
+    return better[task].get(metric.partition(",")[0]) is not False
 
 
-def _kind(values: list[Any]) -> Kind | None:
-    if all(isinstance(v, list) and len(v) == 3 and _are_numbers(v) for v in values):
-        return "f1"
-    if not _are_numbers(values):
-        return None
-    return "binary" if all(v in (0, 1) for v in values) else "mean"
+def _metrics(tables: Tables, task: str) -> list[str]:
+    mine = [by_task[task].scores.columns for by_task in tables.values() if task in by_task]
+    return list(dict.fromkeys(name for columns in mine for name in columns))
 
 
-def _are_numbers(values: list[Any]) -> bool:
-    return all(isinstance(v, (int, float)) for v in values)
+# --- each model by itself
 
 
 def _levels(
-    models: dict[Role, ModelRecords], roles: list[Role], task: str, settings: Settings
+    tables: Tables, task: str, better: dict[str, dict[str, bool | None]], settings: Settings
 ) -> list[Level]:
-    levels = []
-    for metric in _metrics(models, task):
-        for role in roles:
-            records = models[role].records.get(task)
-            if records is None:
-                levels.append(
-                    Level(
-                        task=task, metric=metric, role=role, unavailable="this model was not asked"
-                    )
-                )
-                continue
-            values = [v for r in records if (v := score_of(r, metric)) is not None]
-            unscored = sum(is_unanswered(r) for r in records)
-            levels.append(
-                _level(
-                    Level(task=task, metric=metric, role=role, n_unscored=unscored),
-                    values,
-                    settings,
-                )
-            )
-    return levels
-
-
-def _level(level: Level, values: list[Any], settings: Settings) -> Level:
-    kind = _kind(values) if values else None
-    if kind is None:
-        why = "no scored case" if not values else "the scores are no numbers"
-        return level.model_copy(update={"unavailable": why})
-    if kind == "binary":
-        limits = clopper_pearson(int(sum(values)), len(values), settings.level)
-        one_sided = clopper_pearson(int(sum(values)), len(values), 0.90)
-        return level.model_copy(
-            update={
-                "estimate": to_estimate(limits),
-                "lower_one_sided": one_sided.lower,
-                "upper_one_sided": one_sided.upper,
-            }
-        )
-    rows = np.asarray(values, dtype=float).reshape(len(values), -1)
-    if kind == "f1":
-        result = bootstrap(rows, f1_of_sums, settings.seed, settings.resamples, settings.level)
-    else:
-        padded = np.column_stack([rows[:, 0], np.zeros(len(rows)), np.ones(len(rows))])
-        result = bootstrap(
-            padded, mean_difference, settings.seed, settings.resamples, settings.level
-        )
-    method = result.interval.method.removeprefix("paired ")
-    estimate = to_estimate(result.interval, degenerate=result.degenerate, method=method)
-    limits_known = (
-        {}
-        if result.degenerate
-        else {"lower_one_sided": result.lower_one_sided, "upper_one_sided": result.upper_one_sided}
-    )
-    return level.model_copy(update={"estimate": estimate, **limits_known})
-
-
-def pair_records(
-    candidate: list[Record], baseline: list[Record]
-) -> tuple[list[tuple[Record, Record]], int]:
-    """Join two models' records on the case itself (`doc_hash`); also count the cases of one only."""
-    keyed = [_keyed(candidate), _keyed(baseline)]
-    common = [(record, keyed[1][key]) for key, record in keyed[0].items() if key in keyed[1]]
-    return common, len(keyed[0]) + len(keyed[1]) - 2 * len(common)
-
-
-def _keyed(records: list[Record]) -> dict[tuple[str, int], Record]:
-    met: Counter[str] = Counter()
-    keyed = {}
-    for record in records:
-        keyed[record.doc_hash, met[record.doc_hash]] = record
-        met[record.doc_hash] += 1
-    return keyed
-
-
-def _compare(
-    models: dict[Role, ModelRecords], task: str, metric: str, baseline: Role, settings: Settings
-) -> Comparison:
-    mine = models["candidate"].records.get(task, [])
-    pairs, unpaired = pair_records(mine, models[baseline].records[task])
-    scored = [
-        (a, b)
-        for a, b in pairs
-        if score_of(a, metric) is not None and score_of(b, metric) is not None
-    ]
-    excluded = sum(
-        is_unanswered(a) or is_unanswered(b) or (score_of(a, metric) is None) != (score_of(b, metric) is None)
-        for a, b in pairs
-    )  # fmt: skip
-    left = [score_of(a, metric) for a, _ in scored]
-    right = [score_of(b, metric) for _, b in scored]
-    kind = _kind(left + right) if scored else None
-    comparison = Comparison(
-        task=task, metric=metric, kind=kind or "mean", baseline=baseline, n_pairs=len(scored), n_excluded=excluded,
-        n_unpaired=unpaired, n_prompts_differ=sum(a.prompt_hash != b.prompt_hash for a, b in pairs),
-        # lm-eval writes null where a task does not say
-        higher_is_better=models["candidate"].higher_is_better.get(task, {}).get(metric.partition(",")[0]) is not False,
-    )  # fmt: skip
-    if kind is None:
-        why = (
-            "the two models have no scored case in common"
-            if not scored
-            else "the scores are no numbers"
-        )
-        return comparison.model_copy(update={"unavailable": why})
-    if kind == "binary":
-        return _compare_binary(
-            comparison,
-            scored,
-            np.asarray(left, dtype=float),
-            np.asarray(right, dtype=float),
+    return [
+        _level(
+            tables[role].get(task),
+            Level(
+                task=task, metric=metric, role=role,
+                higher_is_better=_is_better_high(better, task, metric),
+                alpha_one_sided=settings.alphas(task).one_sided,
+            ),
             settings,
         )
-    return _compare_bootstrapped(
-        comparison, kind, np.asarray(left, dtype=float), np.asarray(right, dtype=float), settings
+        for metric in _metrics(tables, task) for role in tables
+    ]  # fmt: skip
+
+
+def _level(table: _Table | None, level: Level, settings: Settings) -> Level:
+    if table is None:
+        return level.model_copy(update={"unavailable": "this model was not asked"})
+    level = level.model_copy(update={"n_unscored": sum(table.scores.unanswered)})
+    if not table.is_numeric(level.metric):
+        return level.model_copy(update={"unavailable": "the scores are no numbers"})
+    scores = table.metric(level.metric)
+    if not scores.is_scored.any():
+        return level.model_copy(update={"unavailable": "no scored case"})
+    kept = scores.is_scored
+    kind = kind_of(scores.values.shape[1], is_binary=scores.is_pass_fail and scores.repeats == 1)
+    clusters = _clusters(table, table.cases.first[kept], settings)
+    bound = estimate_level(
+        kind, scores.values[kept], clusters, settings, settings.alphas(level.task)
     )
-
-
-def _compare_binary(
-    comparison: Comparison,
-    scored: list[tuple[Record, Record]],
-    left: NDArray[np.float64],
-    right: NDArray[np.float64],
-    settings: Settings,
-) -> Comparison:
-    n = len(left)
-    gained, lost = int((left > right).sum()), int((left < right).sum())
-    counts = {
-        "both": int((left * right).sum()),
-        "only_candidate": gained,
-        "only_baseline": lost,
-        "neither": int(((1 - left) * (1 - right)).sum()),
+    shape = {
+        "repeats": scores.repeats,
+        "n_clusters": None if clusters is None else len(np.unique(clusters)),
     }
-    difference = tango_interval(gained, lost, n, settings.level)
-    one_sided = tango_interval(gained, lost, n, 0.90)
-    own = [clopper_pearson(int(side.sum()), n, settings.level) for side in (left, right)]
-    tests = [
-        TestResult(
-            name="McNemar exact",
-            p=mcnemar_exact(gained, lost),
-            detail=f"{gained} gained, {lost} lost",
+    return level.model_copy(update=dict(bound) | shape)
+
+
+def _clusters(table: _Table, requests: Array, settings: Settings) -> Array | None:
+    labels = table.scores.fields.get(settings.cluster_field(table.scores.task))
+    return number_clusters(labels, requests)
+
+
+# --- two models on the same cases
+
+
+def _compare_task(
+    tables: Tables,
+    task: str,
+    baseline: Role,
+    better: dict[str, dict[str, bool | None]],
+    settings: Settings,
+) -> list[Comparison]:
+    other = tables[baseline][task]
+    mine = tables["candidate"].get(task) or _Table(
+        TaskScores(task), Cases({}, np.empty(0, np.int64), np.empty(0, np.int64))
+    )
+    join = join_cases(mine.scores, mine.cases, other.scores, other.cases)
+    return [
+        _compare_metric(
+            mine, other, join,
+            Comparison(
+                task=task, metric=metric, kind="mean", baseline=baseline, n_pairs=0, n_excluded=0,
+                n_unpaired=join.n_unpaired, n_prompts_differ=join.n_prompts_differ,
+                higher_is_better=_is_better_high(better, task, metric),
+            ),
+            settings,
         )
+        for metric in _metrics(tables, task)
+    ]  # fmt: skip
+
+
+def _compare_metric(
+    mine: _Table, other: _Table, join: Join, comparison: Comparison, settings: Settings
+) -> Comparison:
+    if not all(table.is_numeric(comparison.metric) for table in (mine, other)):
+        return comparison.model_copy(update={"unavailable": "the scores are no numbers"})
+    pairs = pair_scores(join, mine.metric(comparison.metric), other.metric(comparison.metric))
+    comparison = comparison.model_copy(
+        update={"n_pairs": len(pairs.left), "n_excluded": pairs.n_excluded}
+    )
+    if pairs.kind is None:
+        why = "the two models have no scored case in common"
+        return comparison.model_copy(update={"unavailable": why})
+    clusters = _clusters(mine, pairs.requests, settings)
+    filled = compare_pairs(pairs, clusters, comparison, settings)
+    update: dict[str, Any] = {}
+    if pairs.is_pass_fail:
+        ids = [mine.scores.case_ids[i] for i in pairs.requests]
+        update |= count_outcomes(pairs, ids, higher_is_better=comparison.higher_is_better)
+    by = settings.buckets.get((comparison.task, comparison.metric), [])
+    update["buckets"] = [
+        bucket for name in by for bucket in _buckets(mine, pairs, clusters, name, settings)
     ]
-    worse = right > left if comparison.higher_is_better else right < left
-    lost_pairs = [a.case_id for (a, _), lost_it in zip(scored, worse, strict=True) if lost_it]
-    return comparison.model_copy(
-        update={
-            "candidate_estimate": to_estimate(own[0]), "baseline_estimate": to_estimate(own[1]),
-            "difference": to_estimate(difference), "lower_one_sided": one_sided.lower, "upper_one_sided": one_sided.upper,
-            "tests": tests + _t_test(left, right), "counts": counts, "lost_cases": lost_pairs,
-            "intervals_overlap": own[0].lower <= own[1].upper and own[1].lower <= own[0].upper,
-        }
-    )  # fmt: skip
+    return filled.model_copy(update=update)
 
 
-def _t_test(left: NDArray[np.float64], right: NDArray[np.float64]) -> list[TestResult]:
-    p = paired_t(left, right)
-    return [] if p is None else [TestResult(name="paired t", p=p)]
-
-
-def _compare_bootstrapped(
+def compare_pairs(
+    pairs: PairedScores,
+    clusters: Array | None,
     comparison: Comparison,
-    kind: Kind,
-    left: NDArray[np.float64],
-    right: NDArray[np.float64],
     settings: Settings,
+    *,
+    in_full: bool = True,
 ) -> Comparison:
-    n = len(left)
-    if kind == "f1":
-        rows, statistic = np.column_stack([left, right]), f1_difference
-        values = [float(f1_of_sums(side.sum(axis=0, keepdims=True))[0]) for side in (left, right)]
-    else:
-        rows, statistic = np.column_stack([left, right, np.ones(n)]), mean_difference
-        values = [float(left.mean()), float(right.mean())]
-    result = bootstrap(rows, statistic, settings.seed, settings.resamples, settings.level)
-    own = [Estimate(value=value, n=n, method="point estimate on the pairs") for value in values]
+    """Fill in the figures of a comparison.
+
+    Args:
+        pairs: Scores of at least one case.
+        clusters: Per case, or None.
+        comparison: Task, metric and models.
+        settings: Resamples, seed, level and corrections.
+        in_full: Also what does not decide a difference: ratio, own intervals, further tests.
+    """
+    kind = pairs.kind
+    if kind is None:
+        raise ValueError("no scored pair: expected at least one")
+    alphas = settings.alphas(comparison.task)
+    found = estimate_difference(
+        kind, pairs.left, pairs.right, clusters, settings, alphas, extra_tests=in_full
+    )
     update: dict[str, Any] = {
-        "candidate_estimate": own[0],
-        "baseline_estimate": own[1],
-        "difference": to_estimate(result.interval, degenerate=result.degenerate),
-    }
-    if not result.degenerate:
-        tests = [TestResult(name="paired bootstrap", p=result.p)] + (
-            _t_test(left, right) if kind == "mean" else []
-        )
-        update |= {
-            "lower_one_sided": result.lower_one_sided,
-            "upper_one_sided": result.upper_one_sided,
-            "tests": tests,
-        }
+        "kind": kind, "n_pairs": len(pairs.left), "repeats": pairs.repeats,
+        "n_clusters": None if clusters is None else len(np.unique(clusters)),
+        "difference": found.estimate, "lower_one_sided": found.lower,
+        "upper_one_sided": found.upper, "tests": found.tests,
+        "standard_error": found.standard_error, "mde": found.mde,
+        "no_interval": found.no_interval, "alpha_one_sided": alphas.one_sided,
+        "alpha_two_sided": alphas.two_sided,
+    }  # fmt: skip
+    if in_full:
+        update |= _own_figures(kind, pairs, clusters, settings, comparison.task)
     return comparison.model_copy(update=update)
+
+
+def _own_figures(
+    kind: Any, pairs: PairedScores, clusters: Array | None, settings: Settings, task: str
+) -> dict[str, Any]:
+    """Both models on the pairs, whether their intervals overlap, and their ratio."""
+    alphas = settings.alphas(task)
+    ratio = estimate_ratio(kind, pairs.left, pairs.right, clusters, settings, alphas)
+    sides = (pairs.left, pairs.right)
+    if kind == "f1":
+        values = [float(f1_of_sums(side.sum(axis=0, keepdims=True))[0]) for side in sides]
+        own = [Estimate(value=v, n=len(pairs.left), method="F1 of the pairs") for v in values]
+        return {"candidate_estimate": own[0], "baseline_estimate": own[1], "ratio": ratio}
+    own = [estimate_level(kind, side, clusters, settings, alphas).estimate for side in sides]
+    return {
+        "candidate_estimate": own[0], "baseline_estimate": own[1], "ratio": ratio,
+        "intervals_overlap": _overlap(own[0], own[1]),
+    }  # fmt: skip
+
+
+def _overlap(mine: Estimate, other: Estimate) -> bool | None:
+    ends = (mine.lower, mine.upper, other.lower, other.upper)
+    if any(end is None for end in ends):
+        return None
+    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
+    return low <= other_high and other_low <= high
+
+
+def count_outcomes(
+    pairs: PairedScores, case_ids: list[str], *, higher_is_better: bool
+) -> dict[str, Any]:
+    """Pass/fail by the majority of a case's repeats: who is right where, and what was lost."""
+    a, b = pairs.left[:, 0], pairs.right[:, 0]
+    left, right = a > 0.5, b > 0.5
+    lost = (right & ~left) if higher_is_better else (left & ~right)
+    fell = (a < b if higher_is_better else a > b) & ~lost
+    return {
+        "counts": {
+            "both": int((left & right).sum()), "only_candidate": int((left & ~right).sum()),
+            "only_baseline": int((right & ~left).sum()), "neither": int((~left & ~right).sum()),
+        },
+        "lost_cases": [case_ids[i] for i in np.flatnonzero(lost)],
+        "pass_rate_drops": {
+            case_ids[i]: [float(a[i]), float(b[i])] for i in np.flatnonzero(fell)
+        },
+    }  # fmt: skip
+
+
+def _buckets(
+    mine: _Table, pairs: PairedScores, clusters: Array | None, by: str, settings: Settings
+) -> list[Bucket]:
+    labels = mine.scores.fields.get(by)
+    if labels is None:
+        return []
+    of_case = [labels[i] for i in pairs.requests]
+    found = []
+    for name in sorted({label for label in of_case if label is not None}):
+        inside = np.array([label == name for label in of_case])
+        part = PairedScores(
+            pairs.kind, pairs.left[inside], pairs.right[inside], pairs.requests[inside],
+            pairs.repeats, pairs.is_pass_fail, 0,
+        )  # fmt: skip
+        sub = clusters[inside] if clusters is not None else None
+        found.append(_bucket(by, name, part, sub, settings))
+    return found
+
+
+def _bucket(
+    by: str, name: str, part: PairedScores, clusters: Array | None, settings: Settings
+) -> Bucket:
+    if clusters is not None and len(np.unique(clusters)) == len(clusters):
+        clusters = None
+    difference: Difference = estimate_difference(
+        part.kind or "mean", part.left, part.right, clusters, settings, settings.alphas(""),
+        extra_tests=False,
+    )  # fmt: skip
+    bucket = Bucket(
+        by=by, bucket=name, n=len(part.left), difference=difference.estimate.value,
+        standard_error=difference.standard_error,
+    )  # fmt: skip
+    if part.kind != "binary" or clusters is not None:
+        return bucket
+    a, b = part.left[:, 0], part.right[:, 0]
+    return bucket.model_copy(update={"gained": int((a > b).sum()), "lost": int((a < b).sum())})

@@ -1,20 +1,30 @@
-"""What rules may look at, when it is unusable, and how the three levels of evidence weigh it."""
+"""What rules may look at, when it is unusable, and how the levels of evidence weigh it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from ftgate_ext.stats.planning import cases_to_settle
+
 if TYPE_CHECKING:
-    from ftgate_ext.policy import Rule
+    from ftgate_ext.policy_rules import EvidenceLevel
     from ftgate_ext.schema import (
         Comparison,
         Comparisons,
         Level,
+        OperationRatio,
         Operations,
         Outcome,
         Qualification,
     )
+
+ALPHA = 0.05
+POWER = 0.8
+JUDGED = ("win_rate", "rubric")
+"""Metrics that a judge made, by how their names begin."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,8 @@ class Evidence:
     comparisons: Comparisons
     qualification: Qualification | None
     max_failed_share: float
+    is_paid_by_hour: bool = False
+    """Whether the candidate's cost is a share of a machine's hour."""
 
     def comparison(self, task: str | None, metric: str, against: str) -> Comparison | None:
         """The comparison with `against`; any task where `task` is None."""
@@ -34,14 +46,8 @@ class Evidence:
 
     def level(self, task: str, metric: str) -> Level | None:
         """The candidate's own figure."""
-        return next(
-            (
-                x
-                for x in self.comparisons.levels
-                if (x.task, x.metric, x.role) == (task, metric, "candidate")
-            ),
-            None,
-        )
+        key = (task, metric, "candidate")
+        return next((x for x in self.comparisons.levels if (x.task, x.metric, x.role) == key), None)
 
     def operations(self) -> Operations | None:
         """What all requests to the candidate took."""
@@ -49,61 +55,156 @@ class Evidence:
             (o for o in self.comparisons.operations if (o.role, o.task) == ("candidate", "*")), None
         )
 
+    def ratio(self, quantity: str, against: str) -> OperationRatio | None:
+        """Cost or latency as a multiple of another model's."""
+        key = (quantity, against)
+        return next((r for r in self.comparisons.ratios if (r.quantity, r.baseline) == key), None)
 
-def why_unusable(comparison: Comparison | None, evidence: Evidence) -> tuple[str, str] | None:
-    """Why a comparison may not decide, and what to do about it."""
+
+@dataclass(frozen=True)
+class Problem:
+    """Why evidence may not decide, and what to do about it."""
+
+    why: str
+    next_step: str
+
+
+def find_problem(evidence: Evidence, task: str | None, metric: str, against: str) -> Problem | None:
+    """Why a comparison may not decide; None where it may."""
+    comparison = evidence.comparison(task, metric, against)
+    if metric.startswith(JUDGED) and (problem := judge_problem(evidence)):
+        return problem
     if comparison is None:
-        return "this comparison was not made", "run the models and eval sets that the rule names"
+        return _not_made(evidence, task, metric, against)
     if comparison.unavailable:
-        return comparison.unavailable, "see the run's responses.jsonl for what went wrong"
+        return Problem(comparison.unavailable, "see the run's responses.jsonl for what went wrong")
     missing = comparison.n_excluded + comparison.n_unpaired
     asked = comparison.n_pairs + missing
     if missing > evidence.max_failed_share * asked:
         what = "have no answer" if not comparison.n_unpaired else "lack an answer of one model"
-        return (
+        return Problem(
             f"{missing} of {asked} cases ({missing / asked:.1%}) {what}, above the error budget of {evidence.max_failed_share:.1%}",
             "run the same command again: it asks only what is missing",
         )
     return None
 
 
-def oriented_difference(comparison: Comparison) -> tuple[float, float | None, float | None]:
-    """(difference, lower, upper), turned so that bigger is better for the candidate."""
-    value = comparison.difference.value if comparison.difference else 0.0
-    low, high = comparison.lower_one_sided, comparison.upper_one_sided
-    if comparison.higher_is_better:
-        return value, low, high
-    return -value, None if high is None else -high, None if low is None else -low
+def _not_made(evidence: Evidence, task: str | None, metric: str, against: str) -> Problem:
+    made = [c.metric for c in evidence.comparisons.comparisons if (c.task, c.baseline) == (task, against)]  # fmt: skip
+    if made:
+        return Problem(
+            f"{task} has no metric {metric!r}; it has {', '.join(made)}",
+            "mend the rule's `metric` in the policy",
+        )
+    return Problem(
+        "this comparison was not made", "run the models and eval sets that the rule names"
+    )
 
 
-def weigh(
-    rule: Rule,
-    value: float,
-    low: float | None,
-    high: float | None,
-    threshold: float,
-    *,
-    strict: bool,
-    significant: bool = True,
-) -> Outcome:
-    """The three levels of evidence, on an effect oriented so that bigger is better.
+def judge_problem(evidence: Evidence) -> Problem | None:
+    """Why the judge may not vote; None where it may."""
+    judge = evidence.qualification
+    if judge is None:
+        return Problem("no pairs were judged", "run `ftgate judge`")
+    if not judge.fit:
+        return Problem(
+            f"the judge {judge.judge_model} is not fit to vote: {judge.reasons[0].rstrip('.')}",
+            "Name another judge in the policy and run `ftgate judge` again.",
+        )
+    return None
 
-    Args:
-        rule: For its evidence level.
-        value: Point estimate.
-        low: One-sided 95 % lower limit, None if there is none.
-        high: One-sided 95 % upper limit.
-        threshold: What the effect must reach.
-        strict: Whether the limit must lie above the threshold, not on it.
-        significant: Whether the stated test rejects "no difference" in the right direction.
-    """
-    met = value >= threshold
-    if rule.evidence == "point":
-        return "PASS" if met else "FAIL"
-    if low is None or high is None:
+
+@dataclass(frozen=True)
+class Effect:
+    """A figure against its threshold, turned so that bigger is better."""
+
+    value: float
+    low: float | None
+    """One-sided lower limit; None where there is none."""
+    high: float | None
+    threshold: float
+    n: int
+    alpha: float = ALPHA
+    """Test level of the limits."""
+    is_significant: bool | None = None
+    """Whether the stated test rejects "no difference" in the right direction; None: no test."""
+    is_strict: bool = True
+    """Whether a limit must lie above the threshold, not on it."""
+    is_difference: bool = True
+    """Whether 0 stands for a model that differs in nothing; not so for thresholds and ratios."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bare figure reaches the threshold."""
+        return self.value >= self.threshold
+
+    @property
+    def standard_error(self) -> float | None:
+        """As the limits imply it, on the side of the threshold."""
+        end = self.low if self.value >= self.threshold else self.high
+        if end is None or end == self.value:
+            return None
+        return abs(self.value - end) / NormalDist().inv_cdf(1 - self.alpha)
+
+
+def weigh(level: EvidenceLevel, effect: Effect) -> Outcome:
+    """The levels of evidence (module `policy_rules` says what each asks)."""
+    if level == "point":
+        return "PASS" if effect.is_met else "FAIL"
+    if effect.low is None or effect.high is None:
         return "INCONCLUSIVE"
-    if high < threshold:
+    if effect.high < effect.threshold:
         return "FAIL"
-    if rule.evidence == "significant":
-        return "PASS" if met and significant else "INCONCLUSIVE"
-    return "PASS" if (low > threshold if strict else low >= threshold) else "INCONCLUSIVE"
+    if level == "screen":
+        return "PASS"
+    if level == "significant":
+        shown = effect.is_significant is not False
+        return "PASS" if effect.is_met and shown else "INCONCLUSIVE"
+    cleared = effect.low > effect.threshold or (
+        not effect.is_strict and effect.low == effect.threshold
+    )
+    return "PASS" if cleared else "INCONCLUSIVE"
+
+
+def point_reading(effect: Effect) -> Outcome:
+    """What the bare figure says."""
+    return "PASS" if effect.is_met else "FAIL"
+
+
+def chance_unchanged_passes(effect: Effect) -> float | None:
+    """How often the bare figure of a model that differs in nothing would reach the threshold.
+
+    None for thresholds and ratios, where there is no such model, and where nothing is known of the
+    figure's spread.
+    """
+    error = effect.standard_error
+    return (
+        None
+        if error is None or not effect.is_difference
+        else 1 - NormalDist().cdf(effect.threshold / error)
+    )
+
+
+def cases_needed(level: EvidenceLevel, effect: Effect) -> int | None:
+    """How many cases in all would probably settle an open rule, if the figure stays where it is.
+
+    N = n ((z_alpha + z_0.8) / z_observed)^2. None where more cases are unlikely to help.
+    """
+    error = effect.standard_error
+    if error is None:
+        return None
+    if level == "significant" and effect.is_significant is False:
+        if not effect.is_met:
+            return None
+        return cases_to_settle(effect.n, effect.value / error, effect.alpha / 2)
+    return cases_to_settle(effect.n, (effect.value - effect.threshold) / error, effect.alpha)
+
+
+def cases_for_unchanged(effect: Effect) -> int | None:
+    """How many cases would prove the threshold with power 0.8 if nothing has changed at all."""
+    error = effect.standard_error
+    if error is None or effect.threshold >= 0 or not effect.is_difference:
+        return None
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - effect.alpha) + normal.inv_cdf(POWER)
+    return math.ceil(effect.n * (z * error / effect.threshold) ** 2)

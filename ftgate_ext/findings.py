@@ -5,47 +5,53 @@ Knows one model at a time; the comparison of models is elsewhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from ftgate_ext.compare import is_unanswered
-from ftgate_ext.schema import Example, Finding, Findings, Role
+from ftgate_ext.schema import Example, Finding, Role
+from ftgate_ext.scores import is_unanswered
 from ftgate_ext.scoring.codereview import parse_review
 from ftgate_ext.scoring.refusal import is_refusal
 
 if TYPE_CHECKING:
-    from ftgate_ext.runs import ModelRecords, Record
+    from ftgate_ext.runs import Record
 
 MAX_EXAMPLES = 3
 EXAMPLE_CHARS = 400
 
 
-def find_failures(models: dict[Role, ModelRecords]) -> Findings:
-    """Sort every model's failures into categories.
+class FailureCounter:
+    """Sorts the failures of one model into categories while its samples stream by."""
 
-    Returns:
-        One finding per task, model and category that occurs, largest first within task and model.
-    """
-    findings = []
-    for role, model in models.items():
-        for task, records in model.records.items():
-            buckets: dict[str, list[Record]] = {}
-            for record in records:
-                category = failure_category(record)
-                if category:
-                    buckets.setdefault(category, []).append(record)
-            for category, failed in sorted(buckets.items(), key=lambda item: -len(item[1])):
-                examples = [_example(role, r) for r in failed[:MAX_EXAMPLES]]
-                findings.append(
-                    Finding(
-                        task=task,
-                        category=category,
-                        role=role,
-                        n=len(failed),
-                        of=len(records),
-                        examples=examples,
-                    )
-                )
-    return Findings(findings=findings)
+    def __init__(self, role: Role) -> None:
+        """Begin with the model in `role`."""
+        self._role: Role = role
+        self._cases: dict[str, set[str]] = {}
+        self._failed: dict[str, dict[str, str]] = {}
+        self._examples: dict[tuple[str, str], list[Example]] = {}
+
+    def add(self, key: str, record: Record) -> None:
+        """Take in one sample; `key` tells a second filter's line about the same request."""
+        self._cases.setdefault(record.task, set()).add(key)
+        failed = self._failed.setdefault(record.task, {})
+        category = failure_category(record)
+        if category is None or key in failed:
+            return
+        failed[key] = category
+        examples = self._examples.setdefault((record.task, category), [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append(_example(self._role, record))
+
+    def findings(self) -> list[Finding]:
+        """One finding per task and category that occurs, largest first within a task."""
+        return [
+            Finding(
+                task=task, category=category, role=self._role, n=n, of=len(cases),
+                examples=self._examples[task, category],
+            )
+            for task, cases in self._cases.items()
+            for category, n in Counter(self._failed[task].values()).most_common()
+        ]  # fmt: skip
 
 
 def failure_category(record: Record) -> str | None:

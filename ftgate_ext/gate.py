@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftgate_ext.inference.endpoints import embedded_engine, embedded_models, endpoint_of
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.progress import Progress
 from ftgate_ext.runs import MANIFEST, POLICY_COPY, Until
@@ -18,12 +17,16 @@ if TYPE_CHECKING:
 
 def run_policy(policy_file: Path, run_dir: Path | None = None, *, quiet: bool = False) -> Path:
     """The stage `run`; returns the run folder."""
+    from ftgate_ext.inference.endpoints import embedded_engine
+
     policy = load_policy(policy_file)
     with embedded_engine(_run_models(policy)) as url:
         return _run(policy, policy_file, run_dir, url, until="run", quiet=quiet)
 
 
 def _run_models(policy: Policy) -> list[str]:
+    from ftgate_ext.inference.endpoints import embedded_models
+
     return embedded_models(policy.model_copy(update={"judge": None}))
 
 
@@ -53,11 +56,13 @@ def _run(
 
 def _total(manifest: RunManifest) -> int:
     models = sum(card.absent is None for card in manifest.models)
-    return models * sum(use.limit or use.n_rows for use in manifest.eval_sets)
+    return models * sum(use.n_requests for use in manifest.eval_sets)
 
 
 def judge_policy(run_dir: Path, *, quiet: bool = False) -> str:
     """The stage `judge`; returns one line for the user."""
+    from ftgate_ext.inference.endpoints import embedded_engine, embedded_models
+
     policy = load_policy(_policy_copy(run_dir))
     alone = policy.model_copy(update={"models": {}})
     with embedded_engine(embedded_models(alone)) as url:
@@ -71,6 +76,7 @@ def _policy_copy(run_dir: Path) -> Path:
 
 
 def _judge(policy: Policy, run_dir: Path, url: str | None, *, quiet: bool) -> str:
+    from ftgate_ext.inference.endpoints import endpoint_of
     from ftgate_ext.judge.stage import judge_run
 
     spec = policy.judge
@@ -84,7 +90,9 @@ def _judge(policy: Policy, run_dir: Path, url: str | None, *, quiet: bool) -> st
     return f"Judge {spec.model}: NOT fit to vote. {qualification.reasons[0]}"
 
 
-def compare_any(runs: list[str], output: Path) -> tuple[Comparisons, Path]:
+def compare_any(
+    runs: list[str], output: Path, cluster: str | None = None
+) -> tuple[Comparisons, Path]:
     """The stage `compare` on one run folder, or on role=folder pairs; returns where it wrote too.
 
     Raises:
@@ -104,13 +112,15 @@ def compare_any(runs: list[str], output: Path) -> tuple[Comparisons, Path]:
                 f"{argument!r}: expected one run folder, or role=folder with a role of {', '.join(ROLES)}."
             )
         folders[role] = Path(folder)
-    return compare_folders(folders, output, output.name, Settings()), output
+    settings = Settings(cluster_fields={"*": cluster} if cluster else {})
+    return compare_folders(folders, output, output.name, settings), output
 
 
 def run_gate(
     policy_file: Path, run_dir: Path | None = None, *, quiet: bool = False
 ) -> tuple[Decision, Path]:
     """All stages, with one embedded engine for models and judge; also returns the run folder."""
+    from ftgate_ext.inference.endpoints import embedded_engine, embedded_models
     from ftgate_ext.stages import compare_run, decide_run, report_run
 
     policy = load_policy(policy_file)
@@ -118,7 +128,7 @@ def run_gate(
         folder = _run(policy, policy_file, run_dir, url, until="gate", quiet=quiet)
         if policy.judge:
             _judge(policy, folder, url, quiet=quiet)
-    compare_run(folder)
+    compare_run(folder, policy_file)
     decision = decide_run(folder, policy_file)
     report_run(folder)
     return decision, folder

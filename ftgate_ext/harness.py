@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ftgate_ext import __version__
 from ftgate_ext.inference.client import Endpoint, check_endpoint, list_models, run_to_end
 from ftgate_ext.inference.endpoints import endpoint_of
-from ftgate_ext.lm_tasks import describe_eval_sets, find_tasks
+from ftgate_ext.lm_tasks import describe_eval_sets, find_tasks, repeat_rows, use_of
 from ftgate_ext.runs import (
     MANIFEST,
     POLICY_COPY,
@@ -86,21 +86,7 @@ def open_run(
     output = Path(policy.run.output)
     found = run_dir or find_unfinished(output, policy.generation_hash, until=until)
     if found and (found / MANIFEST).is_file():
-        manifest = load_manifest(found)
-        if manifest.generation_hash != policy.generation_hash:
-            raise RunError(
-                f"{found}: made with policy {manifest.generation_hash[:12]}, but this one is {policy.generation_hash[:12]} (other models, eval sets or seed); name another --run-dir."
-            )
-        changed = [
-            u.task
-            for u, old in zip(uses, manifest.eval_sets, strict=False)
-            if u.sha256 != old.sha256
-        ]
-        if changed:
-            raise RunError(
-                f"{found}: the data of {changed[0]} has changed since this run began; name another --run-dir."
-            )
-        manifest = manifest.model_copy(update={"models": cards})
+        manifest = _continued(found, policy, uses).model_copy(update={"models": cards})
         write_row(found / MANIFEST, manifest)
         return RunPlan(found, manifest, tasks, resumed=True)
     if found and found.is_dir() and any(found.iterdir()):
@@ -116,6 +102,33 @@ def open_run(
     write_row(folder / MANIFEST, manifest)
     write_text(folder / POLICY_COPY, policy_file.read_text(encoding="utf-8"))
     return RunPlan(folder, manifest, tasks, resumed=False)
+
+
+def _continued(folder: Path, policy: Policy, uses: list[EvalSetUse]) -> RunManifest:
+    """The manifest of a run to go on with; more cases than before are added to it.
+
+    Raises:
+        RunError: The run is of another policy, of other data, or has more cases than are wanted.
+    """
+    manifest = load_manifest(folder)
+    if manifest.generation_hash != policy.generation_hash:
+        raise RunError(
+            f"{folder}: made with policy {manifest.generation_hash[:12]}, but this one is {policy.generation_hash[:12]} (other models, eval sets or seed); name another --run-dir."
+        )
+    pairs = list(zip(uses, manifest.eval_sets, strict=False))
+    changed = [use.task for use, old in pairs if use.sha256 != old.sha256]
+    if changed:
+        raise RunError(
+            f"{folder}: the data of {changed[0]} has changed since this run began; name another --run-dir."
+        )
+    fewer = [use.task for use, old in pairs if use.n_requests < old.n_requests]
+    if fewer:
+        raise RunError(
+            f"{folder}: has more cases of {fewer[0]} than `limit` now asks for; cases can be added to a run, not taken away. Name another --run-dir."
+        )
+    more = any(use.n_requests > old.n_requests for use, old in pairs)
+    update = {"eval_sets": uses} | ({"finished_at": None} if more else {})
+    return manifest.model_copy(update=update)
 
 
 def _card(role: Role, policy: Policy, embedded_url: str | None) -> ModelCard:
@@ -196,14 +209,7 @@ def _run_model(
         on_response=(lambda response, known: on_response(role, response, known)) if on_response else None,
     )  # fmt: skip
     try:
-        evaluate(
-            lm,
-            role,
-            plan.run_dir,
-            {u.task: u.limit for u in plan.manifest.eval_sets},
-            plan.tasks,
-            policy.run.seed,
-        )
+        evaluate(lm, role, plan.run_dir, plan.manifest.eval_sets, plan.tasks, policy.run.seed)
     finally:
         lm.close()
 
@@ -216,12 +222,12 @@ def _is_complete(folder: Path, uses: list[EvalSetUse]) -> bool:
         records = load_model_records(folder).records
     except RunError:  # killed while lm-eval wrote; the journal has the answers
         return False
-    asked = all(len(records.get(use.task, [])) == (use.limit or use.n_rows) for use in uses)
+    asked = all(len(records.get(use.task, [])) == use.n_requests for use in uses)
     return asked and not any(r.scores.get("unanswered") for rows in records.values() for r in rows)
 
 
 def evaluate(
-    lm: Any, name: str, output: Path, limits: dict[str, int | None], tasks: TaskManager, seed: int
+    lm: Any, name: str, output: Path, uses: list[EvalSetUse], tasks: TaskManager, seed: int
 ) -> dict[str, Any]:
     """Let lm-eval evaluate one model and write its own files to `output/name`.
 
@@ -229,7 +235,7 @@ def evaluate(
         lm: The lm-eval model object.
         name: The folder's name.
         output: Parent folder.
-        limits: Task -> how many cases, None for all.
+        uses: Which tasks, how many cases of each and how often.
         tasks: Where the tasks are found.
         seed: Of lm-eval's sampling of few-shot examples.
 
@@ -244,10 +250,10 @@ def evaluate(
     from lm_eval.loggers import EvaluationTracker
 
     tracker = EvaluationTracker(output_path=str(output))
-    chosen = {task: list(range(limit)) for task, limit in limits.items() if limit is not None}
+    chosen = {u.task: list(range(u.limit)) for u in uses if u.limit and u.repeats == 1}
     with _lm_eval_in_silence():
         results = simple_evaluate(
-            model=lm, model_args={"model": name}, tasks=list(limits), samples=chosen or None,
+            model=lm, model_args={"model": name}, tasks=_to_evaluate(uses, tasks), samples=chosen or None,
             evaluation_tracker=tracker, apply_chat_template=True, task_manager=tasks,
             bootstrap_iters=0, random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed,
             fewshot_random_seed=seed,
@@ -262,6 +268,17 @@ def evaluate(
                 f"{saved}: lm-eval could not write it; check space and permissions, then run the same command again."
             )
     return dict(results)
+
+
+def _to_evaluate(uses: list[EvalSetUse], tasks: TaskManager) -> list[Any]:
+    """Names of tasks and groups; a task to be repeated as an object with its rows repeated."""
+    named: list[Any] = list(dict.fromkeys(u.group or u.task for u in uses if u.repeats == 1))
+    repeated = [
+        repeat_rows(tasks.load([u.task])["tasks"][u.task], u.limit, u.repeats)
+        for u in uses
+        if u.repeats > 1
+    ]
+    return named + repeated
 
 
 @contextmanager
@@ -310,13 +327,12 @@ def evaluate_endpoint(
             raise RunError(f"{base_url}: serves {', '.join(served) or 'no model'}; name one.")
         model = served[0]
     tasks = find_tasks([task], [])
-    if limit is not None:
-        limit = min(limit, len(tasks.load([task])["tasks"][task].eval_docs))
+    uses = use_of(tasks, task, limit)
     folder = output.with_suffix("")
     journal = folder / "responses.jsonl"
     lm = FtgateChat(base_url, model, api_key_env, responses=str(journal))
     try:
-        results = evaluate(lm, folder.name, folder.parent, {task: limit}, tasks, lm.seed)
+        results = evaluate(lm, folder.name, folder.parent, uses, tasks, lm.seed)
     finally:
         lm.close()
     return write_text(output, json.dumps(results, indent=2, default=str, ensure_ascii=False) + "\n")

@@ -11,6 +11,7 @@ from ftgate_ext.evalset import loaded_sets
 from ftgate_ext.schema import EvalSetError, EvalSetUse
 
 if TYPE_CHECKING:
+    from lm_eval.api.task import Task
     from lm_eval.tasks import TaskManager
 
     from ftgate_ext.policy import Policy
@@ -52,6 +53,18 @@ def find_tasks(names: list[str], more_folders: list[Path]) -> TaskManager:
     return manager
 
 
+def repeat_rows(task: Task, limit: int | None, repeats: int) -> Task:
+    """The task with its first `limit` rows, asked `repeats` times.
+
+    lm-eval's own `repeats` clones requests and then scores only the first answer.
+    """
+    split = task.config.test_split or task.config.validation_split
+    rows = task.dataset[split]
+    once = list(range(min(limit or len(rows), len(rows))))
+    task.dataset = {**task.dataset, split: rows.select(once * repeats)}
+    return task
+
+
 def describe_eval_sets(policy: Policy, policy_file: Path) -> tuple[TaskManager, list[EvalSetUse]]:
     """Build every task once, so that broken data is found before a model is asked.
 
@@ -61,20 +74,26 @@ def describe_eval_sets(policy: Policy, policy_file: Path) -> tuple[TaskManager, 
     tasks = find_tasks(
         [s.task for s in policy.eval_sets], [policy_file.parent / p for p in policy.task_paths]
     )
+    return tasks, [
+        use
+        for eval_set in policy.eval_sets
+        for use in use_of(tasks, eval_set.task, eval_set.limit, eval_set.repeats)
+    ]
+
+
+def use_of(
+    tasks: TaskManager, name: str, limit: int | None = None, repeats: int = 1
+) -> list[EvalSetUse]:
+    """Build a task, or all tasks of a group, and say which data they use."""
     uses = []
-    for eval_set in policy.eval_sets:
-        built = tasks.load([eval_set.task])["tasks"]
-        for name, task in built.items():
-            source = str(task.config.metadata.get("config_source"))
-            used = loaded_sets.get(source)
-            uses.append(
-                EvalSetUse(
-                    task=name,
-                    file=str(used.file) if used else str(task.config.dataset_path),
-                    sha256=used.sha256 if used else "",
-                    n_rows=len(task.eval_docs),
-                    limit=min(eval_set.limit, len(task.eval_docs)) if eval_set.limit else None,
-                    config_source=source,
-                )
+    for task_name, task in tasks.load([name])["tasks"].items():
+        source = str(task.config.metadata.get("config_source"))
+        used, n = loaded_sets.get(source), len(task.eval_docs)
+        uses.append(
+            EvalSetUse(
+                task=task_name, file=str(used.file) if used else str(task.config.dataset_path),
+                sha256=used.sha256 if used else "", n_rows=n, limit=min(limit, n) if limit else None,
+                repeats=repeats, group=name if task_name != name else None, config_source=source,
             )
-    return tasks, uses
+        )  # fmt: skip
+    return uses

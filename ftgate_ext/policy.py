@@ -6,13 +6,14 @@ import hashlib
 import json
 import sys
 from datetime import date  # noqa: TC003 - pydantic needs it at run time
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ftgate_ext.policy_problems import describe_problem, near, repeated_key
+from ftgate_ext.policy_rules import AnyRoute, PlainRule, Rule, WinRate, metrics_of, plain_rules
 from ftgate_ext.schema import ROLES, PolicyError, Role, Row
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 """The endpoint of a model that the embedded engine serves."""
 
-Evidence = Literal["point", "significant", "proven"]
 EvalKind = Literal["golden", "shadow", "regression", "capability", "safety", "format"]
 
 
@@ -90,6 +90,12 @@ class EvalSet(Row):
     kind: EvalKind
     limit: int | None = Field(default=None, ge=1)
     """Ask only the first so many cases."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """Ask every case so often; repeats are averaged per case before anything is compared."""
+    cluster: str = "cluster"
+    """The field of the row that says which cases belong together, where rows have it."""
+    cases: int | None = Field(default=None, ge=1)
+    """For `plan`: how many cases there are, where the data is not at hand to be counted."""
 
 
 class JudgeSpec(ServerSpec):
@@ -124,77 +130,20 @@ class RunSpec(Row):
     resamples: int = Field(default=10_000, ge=1000)
 
 
-class _Rule(Row):
-    name: str
-    """Unique name; approvals refer to it."""
-    evidence: Evidence = "proven"
-    """point: the figure itself; significant: and a test rejects chance; proven: its 95 % limit."""
+class Selection(Row):
+    """The candidate was the best of several checkpoints on some of these eval sets."""
+
+    checkpoints: int = Field(ge=2)
+    """How many were compared there: the best of ten is 2.7 pt ahead by luck alone."""
+    tasks: list[str] = Field(min_length=1)
 
 
-class Superiority(_Rule):
-    """The candidate is better than another model by at least a margin."""
+class Looks(Row):
+    """Interim decisions: adding cases and asking again stays honest when it is planned."""
 
-    kind: Literal["superiority"]
-    task: str
-    metric: str
-    against: Role = "production"
-    margin_pt: float = 0
-    """Percentage points by which the candidate must be ahead."""
-    evidence: Evidence = "significant"
-
-
-class NonInferiority(_Rule):
-    """The candidate is not worse than another model by more than a margin."""
-
-    kind: Literal["non_inferiority"]
-    task: str
-    metric: str
-    against: Role = "production"
-    margin_pt: float = Field(gt=0)
-    """Percentage points that the candidate may lose."""
-
-
-class Floor(_Rule):
-    """A metric of the candidate itself reaches a threshold."""
-
-    kind: Literal["floor"]
-    task: str
-    metric: str
-    threshold: float = Field(ge=0, le=1)
-
-
-class NoRegression(_Rule):
-    """No case that the other model gets right goes wrong, or somebody approved it by name."""
-
-    kind: Literal["no_regression"]
-    task: str
-    metric: str
-    against: Role = "production"
-    evidence: Evidence = "point"
-
-
-class WinRate(_Rule):
-    """A fit judge prefers the candidate's answers more often than chance."""
-
-    kind: Literal["win_rate"]
-    against: Role = "production"
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    evidence: Evidence = "significant"
-
-
-class Budget(_Rule):
-    """One request to the candidate costs or takes at most so much."""
-
-    kind: Literal["budget"]
-    quantity: Literal["cost_usd_per_request", "latency_p50_s", "latency_p95_s"]
-    maximum: float = Field(gt=0)
-    evidence: Evidence = "point"
-
-
-Rule = Annotated[
-    Union[Superiority, NonInferiority, Floor, NoRegression, WinRate, Budget],  # noqa: UP007 - a runtime alias on Python 3.10
-    Field(discriminator="kind"),
-]
+    planned: int = Field(ge=2, le=20)
+    boundary: Literal["pocock", "obrien_fleming"] = "obrien_fleming"
+    """pocock spends the error evenly; obrien_fleming keeps nearly all of it for the last look."""
 
 
 class Approval(Row):
@@ -223,19 +172,27 @@ class Policy(Row):
     run: RunSpec = RunSpec()
     rules: list[Rule] = Field(min_length=1)
     approvals: list[Approval] = []
+    selection: Selection | None = None
+    looks: Looks | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Policy:
         if "candidate" not in self.models:
             raise ValueError("models: no `candidate`; a gate needs one")
         tasks = [s.task for s in self.eval_sets]
-        names = [r.name for r in self.rules]
+        inner = plain_rules(self.rules)
+        names = [r.name for r in self.rules if isinstance(r, AnyRoute)] + [r.name for r in inner]
         for what, values in (("eval_sets: task", tasks), ("rules: name", names)):
             twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"{what} {twice[0]!r} stands there twice; each may stand once")
-        for rule in self.rules:
+        for rule in inner:
             self._check_rule(rule, tasks)
+        for task in self.selection.tasks if self.selection else []:
+            if task not in tasks:
+                raise ValueError(
+                    f"selection.tasks: {task!r} is not among eval_sets{near(task, tasks)}"
+                )
         for approval in self.approvals:
             if approval.rule not in names:
                 raise ValueError(
@@ -247,12 +204,12 @@ class Policy(Row):
             )
         return self
 
-    def _check_rule(self, rule: Rule, tasks: list[str]) -> None:
-        task = getattr(rule, "task", None)
-        if task is not None and task not in tasks:
-            raise ValueError(
-                f"rule {rule.name!r}: task {task!r} is not among eval_sets{near(task, tasks)}"
-            )
+    def _check_rule(self, rule: PlainRule, tasks: list[str]) -> None:
+        for task in (benchmark.task for benchmark in metrics_of(rule)):
+            if task not in tasks:
+                raise ValueError(
+                    f"rule {rule.name!r}: task {task!r} is not among eval_sets{near(task, tasks)}"
+                )
         against = getattr(rule, "against", None)
         if against is not None and against not in self.models:
             raise ValueError(
@@ -278,7 +235,9 @@ class Policy(Row):
     @property
     def generation_hash(self) -> str:
         """sha256 of what decides which answers are generated: models, eval sets and settings."""
-        whole = self.model_dump(mode="json", include={"models", "eval_sets", "task_paths", "run"})
+        whole = self.model_dump(mode="json", include={"models", "task_paths", "run"})
+        # Not the limit: more cases may be added to a run.
+        whole["eval_sets"] = [[e.task, e.kind, e.repeats] for e in self.eval_sets]
         whole["run"] = {"seed": self.run.seed, "max_tokens": self.run.max_tokens}
         for model in whole["models"].values():
             for key in ("price", "hosting", "name", "optional"):

@@ -35,6 +35,7 @@ class Progress:
         """
         self.total, self.what, self.quiet = total, what, quiet
         self.done, self.reused, self.cost_usd = 0, 0, 0.0
+        self.steps = 0
         self.statuses: Counter[str] = Counter()
         self._last_line = time.monotonic()
         columns = (
@@ -84,6 +85,15 @@ class Progress:
     def on_response(self, response: Response, known: bool) -> None:
         """Count one response."""
         self._count(self.what, response, known)
+
+    def advance(self, steps: int) -> None:
+        """Count steps that are no responses, such as simulations."""
+        self.steps += steps
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self.steps)
+        elif time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self.say(f"{self.what}: {self.steps}/{self.total}")
 
     def _count(self, label: str, response: Response, known: bool) -> None:
         self.done += 1

@@ -64,15 +64,28 @@ class ModelRecords:
     sources: list[Path] = field(default_factory=list)
 
 
-def load_model_records(folder: Path) -> ModelRecords:
-    """Read the newest complete results of one model.
+@dataclass(frozen=True)
+class ResultFiles:
+    """The newest complete results of one model: which files, and what they say about the tasks."""
+
+    folder: Path
+    samples: dict[str, Path]
+    """Task -> its samples_*.jsonl."""
+    higher_is_better: dict[str, dict[str, bool]]
+    groups: dict[str, list[str]]
+    """Group -> the tasks below it that have samples."""
+    sources: list[Path]
+
+
+def find_results(folder: Path) -> ResultFiles:
+    """Find the newest complete results of one model.
 
     Args:
         folder: A model's folder of a run, or what `lm_eval --output_path DIR --log_samples` wrote
             (DIR itself or the model's folder below it).
 
     Raises:
-        RunError: No results, results without samples, or a broken file.
+        RunError: No results, results of several models, or results without samples.
     """
     results_files = sorted(folder.glob("**/results_*.json"))
     if not results_files:
@@ -87,9 +100,11 @@ def load_model_records(folder: Path) -> ModelRecords:
     newest: dict[str, Path] = {}
     better: dict[str, dict[str, bool]] = {}
     missing: dict[str, str] = {}
+    below: dict[str, list[str]] = {}
     for path in results_files:  # later files win, task by task
         results = _read_json(path)
         stamp = path.stem.removeprefix("results_")
+        below |= results.get("group_subtasks", {})
         for task in results.get("configs", {}):
             samples = path.with_name(f"samples_{task}_{stamp}.jsonl")
             if not samples.is_file():  # lm-eval writes them last: it may have been killed before
@@ -99,62 +114,123 @@ def load_model_records(folder: Path) -> ModelRecords:
             better[task] = results.get("higher_is_better", {}).get(task, {})
     if without := missing.keys() - newest.keys():
         raise RunError(f"{missing[min(without)]}; run lm_eval with --log_samples.")
-    records = {task: _load_samples(task, path) for task, path in newest.items()}
-    return ModelRecords(folder, records, better, sorted({*newest.values(), results_files[-1]}))
+    groups = {group: leaves for group in below if (leaves := _leaves(group, below, newest))}
+    return ResultFiles(
+        folder, newest, better, groups, sorted({*newest.values(), results_files[-1]})
+    )
 
 
-def _load_samples(task: str, path: Path) -> list[Record]:
-    responses = _responses_beside(path, task)
+def _leaves(group: str, below: dict[str, list[str]], tasks: dict[str, Path]) -> list[str]:
+    """The tasks with samples below a group, through groups of groups; none for a task itself."""
+    if group in tasks:
+        return []
+    found = [
+        leaf
+        for member in below.get(group, [])
+        for leaf in ([member] if member in tasks else _leaves(member, below, tasks))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def load_model_records(folder: Path) -> ModelRecords:
+    """Read the newest complete results of one model, with everything about every case.
+
+    Raises:
+        RunError: As `find_results`, or a broken file.
+    """
+    files = find_results(folder)
+    records = {task: list(read_task(task, path)) for task, path in files.samples.items()}
+    return ModelRecords(folder, records, files.higher_is_better, files.sources)
+
+
+def read_task(task: str, path: Path) -> Iterator[Record]:
+    """The records of one task: one a case, with the scores of all filters."""
     records: dict[str, Record] = {}
+    for key, record in stream_samples(task, path):
+        if key in records:
+            records[key].scores.update(record.scores)
+        else:
+            records[key] = record
+    yield from records.values()
+
+
+def stream_samples(task: str, path: Path) -> Iterator[tuple[str, Record]]:
+    """Every line of a samples file with the key of its case: one line a case and filter.
+
+    Raises:
+        RunError: A line is not what lm-eval writes.
+    """
+    responses = _responses_beside(path, task)
     met: Counter[str] = Counter()
-    # As bytes: a text may hold U+2028 and the like, at which `str.splitlines` would cut the line.
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            sample = json.loads(line)
-            key, suffix = (
-                f"{sample['doc_id']}",
-                "" if sample["filter"] == "none" else f",{sample['filter']}",
-            )
-            scores = {name + suffix: sample[name] for name in sample["metrics"]}
-            if key in records:  # one line per case and filter
-                records[key].scores.update(scores)
-                continue
-            prompt_hash = sample["prompt_hash"]
-            doc = sample["doc"] if isinstance(sample["doc"], dict) else {"doc": sample["doc"]}
-            records[key] = Record(
-                task=task, case_id=str(doc.get("id", sample["doc_id"])), doc_hash=sample["doc_hash"],
-                prompt_hash=prompt_hash, doc=doc, prompt=_prompt_text(sample["arguments"]), target=str(sample["target"]),
-                answer=_first_text(sample["resps"]), scores=scores,
-                response=responses.get((prompt_hash, met[prompt_hash])),
-            )  # fmt: skip
-            met[prompt_hash] += len(_flatten(sample["resps"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{path}:{number}: not a sample of lm-eval ({type(error).__name__}: {error}); run that model again."
-            ) from None
-    return list(records.values())
+    seen: set[str] = set()
+    with path.open("rb") as file:
+        # Lines of bytes: a text may hold U+2028 and the like, at which text lines would be cut.
+        for number, line in enumerate(file, start=1):
+            try:
+                sample = json.loads(line.decode())  # half the time of bytes
+                key = str(sample["doc_id"])
+                prompt_hash = sample["prompt_hash"]
+                response = responses.get((prompt_hash, met[prompt_hash]))
+                record = _to_record(task, sample, response)
+                if key not in seen:  # another filter reads the same answers
+                    seen.add(key)
+                    met[prompt_hash] += _count(sample["resps"])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RunError(
+                    f"{path}:{number}: not a sample of lm-eval ({type(error).__name__}: {error}); run that model again."
+                ) from None
+            yield key, record
+
+
+def _to_record(task: str, sample: dict[str, Any], response: Response | None) -> Record:
+    suffix = "" if sample["filter"] == "none" else f",{sample['filter']}"
+    doc = sample["doc"] if isinstance(sample["doc"], dict) else {"doc": sample["doc"]}
+    return Record(
+        task=task, case_id=str(doc.get("id", sample["doc_id"])), doc_hash=sample["doc_hash"],
+        prompt_hash=sample["prompt_hash"], doc=doc, prompt=_prompt_text(sample["arguments"]),
+        target=str(sample["target"]), answer=_first_text(sample["resps"]),
+        scores={name + suffix: sample[name] for name in sample["metrics"]}, response=response,
+    )  # fmt: skip
+
+
+def pair_records(
+    candidate: Iterable[Record], baseline: Iterable[Record]
+) -> list[tuple[Record, Record]]:
+    """Join two models' records on the case itself (`doc_hash`); of repeats, the first."""
+    other: dict[str, Record] = {}
+    for record in baseline:
+        other.setdefault(record.doc_hash, record)
+    mine: dict[str, Record] = {}
+    for record in candidate:
+        mine.setdefault(record.doc_hash, record)
+    return [(record, other[key]) for key, record in mine.items() if key in other]
 
 
 def _prompt_text(arguments: Any) -> str:
     """lm-eval logs a chat as a one-element list with the messages as JSON."""
     first = arguments["gen_args_0"]["arg_0"]
     text = str(first[0] if isinstance(first, list) else first)
+    if not text.startswith("["):
+        return text
     try:
         return str(json.loads(text)[-1]["content"])
     except (ValueError, KeyError, TypeError, IndexError):
         return text
 
 
-def _flatten(resps: Any) -> list[str]:
-    return [
-        text
-        for item in resps
-        for text in (_flatten(item) if isinstance(item, list) else [str(item)])
-    ]
+def _count(resps: Any) -> int:
+    """How many answers a sample holds, in lists of whatever depth."""
+    if isinstance(resps, list) and len(resps) == 1:
+        return _count(resps[0])
+    return sum(_count(item) for item in resps) if isinstance(resps, list) else 1
 
 
 def _first_text(resps: Any) -> str:
-    return next(iter(_flatten(resps)), "")
+    while isinstance(resps, list):
+        if not resps:
+            return ""
+        resps = resps[0]
+    return str(resps)
 
 
 def _responses_beside(samples: Path, task: str) -> dict[tuple[str, int], Response]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from ftgate_ext.compare import compare_models
 from ftgate_ext.decision import decide
-from ftgate_ext.findings import find_failures
+from ftgate_ext.findings import FailureCounter
 from ftgate_ext.judge.stage import JUDGMENTS, QUALIFICATION
+from ftgate_ext.looks import note_look
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.report import ReportInput, render_html, render_markdown
 from ftgate_ext.runs import (
     MANIFEST,
     POLICY_COPY,
     load_manifest,
-    load_model_records,
     load_row,
     load_rows,
     model_folders,
@@ -23,8 +27,10 @@ from ftgate_ext.runs import (
     write_text,
 )
 from ftgate_ext.schema import (
+    Audit,
     Comparisons,
     Decision,
+    Finding,
     Findings,
     Judgment,
     Qualification,
@@ -32,17 +38,27 @@ from ftgate_ext.schema import (
     RunError,
     RunManifest,
 )
-from ftgate_ext.settings import Settings
+from ftgate_ext.scores import ModelScores, load_model_scores
+from ftgate_ext.settings import Settings, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+READ_IN_PARALLEL_BYTES = 100_000_000
+"""Above this size of all samples, starting processes costs less than it saves."""
 
-def compare_run(run_dir: Path) -> Comparisons:
-    """`compare` on a run folder: writes comparisons.json and findings.json.
+
+def compare_run(run_dir: Path, policy_file: Path | None = None) -> Comparisons:
+    """`compare` on a run folder: writes comparisons.json, findings.json and looks.json.
+
+    Args:
+        run_dir: A finished run.
+        policy_file: Other rules than the run's own: they say which buckets, clusters and looks.
 
     Raises:
-        RunError: The run is unfinished, or a file of it is missing or broken.
+        RunError: The run is unfinished, a file of it is missing or broken, or all planned looks
+            are used.
     """
     manifest = load_manifest(run_dir)
     folders = model_folders(run_dir)
@@ -51,9 +67,13 @@ def compare_run(run_dir: Path) -> Comparisons:
         raise RunError(
             f"{run_dir}: {', '.join(unasked)} has no results yet; `ftgate run` on the same gate.yaml finishes."
         )
-    policy = load_policy(run_dir / POLICY_COPY)
-    settings = Settings(resamples=policy.run.resamples, seed=policy.run.seed)
-    return compare_folders(folders, run_dir, manifest.run_id, settings)
+    policy = load_policy(policy_file or run_dir / POLICY_COPY)
+    settings = settings_of(policy)
+    models, findings = _load(folders, settings.fields)
+    if "candidate" in models:
+        look = note_look(run_dir, models["candidate"], policy)
+        settings = dataclasses.replace(settings, look=look)
+    return _write_comparisons(models, findings, run_dir, manifest.run_id, settings)
 
 
 def compare_folders(
@@ -65,14 +85,49 @@ def compare_folders(
         folders: Role -> a model's folder of a run, or one that a bare lm_eval wrote.
         output: Where to write; judgments there are taken in.
         run_id: For the record.
-        settings: Resamples, seed and level.
+        settings: Resamples, seed, level and clusters.
     """
-    models = {role: load_model_records(folder) for role, folder in folders.items()}
-    comparisons = compare_models(
-        models, load_rows(output / JUDGMENTS, Judgment), run_id, output, settings
-    )
+    models, findings = _load(folders, settings.fields)
+    return _write_comparisons(models, findings, output, run_id, settings)
+
+
+def _load(
+    folders: dict[Role, Path], fields: list[str]
+) -> tuple[dict[Role, ModelScores], list[Finding]]:
+    """Every model's scores and failures; large runs are read by several processes."""
+    if _size(folders.values()) < READ_IN_PARALLEL_BYTES:
+        loaded = [_load_model(role, folder, fields) for role, folder in folders.items()]
+    else:
+        workers = ProcessPoolExecutor(
+            min(len(folders), os.cpu_count() or 1), mp_context=get_context("spawn")
+        )
+        with workers as pool:
+            loaded = list(pool.map(_load_model, folders, folders.values(), [fields] * len(folders)))
+    models = {role: scores for role, (scores, _) in zip(folders, loaded, strict=True)}
+    return models, [finding for _, findings in loaded for finding in findings]
+
+
+def _load_model(role: Role, folder: Path, fields: list[str]) -> tuple[ModelScores, list[Finding]]:
+    counter = FailureCounter(role)
+    scores = load_model_scores(folder, fields, counter.add)
+    return scores, counter.findings()
+
+
+def _size(folders: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for f in folders for path in f.glob("**/samples_*.jsonl"))
+
+
+def _write_comparisons(
+    models: dict[Role, ModelScores],
+    findings: list[Finding],
+    output: Path,
+    run_id: str,
+    settings: Settings,
+) -> Comparisons:
+    judgments = load_rows(output / JUDGMENTS, Judgment)
+    comparisons = compare_models(models, judgments, run_id, output, settings)
     write_row(output / "comparisons.json", comparisons)
-    write_row(output / "findings.json", find_failures(models))
+    write_row(output / "findings.json", Findings(findings=findings))
     return comparisons
 
 
@@ -120,6 +175,12 @@ def load_qualification(run_dir: Path) -> Qualification | None:
     return load_row(path, Qualification, "judge") if path.is_file() else None
 
 
+def load_audit(run_dir: Path) -> Audit | None:
+    """The gate's own error rates, if they were simulated."""
+    path = run_dir / "audit.json"
+    return load_row(path, Audit, "audit") if path.is_file() else None
+
+
 def report_run(run_dir: Path) -> tuple[Path, Path]:
     """`report`: writes report.md and report.html, and returns their paths."""
     material = ReportInput(
@@ -128,6 +189,7 @@ def report_run(run_dir: Path) -> tuple[Path, Path]:
         findings=load_row(run_dir / "findings.json", Findings, "compare"),
         decision=load_row(run_dir / "decision.json", Decision, "decide"),
         qualification=load_qualification(run_dir),
+        audit=load_audit(run_dir),
     )
     markdown = write_text(run_dir / "report.md", render_markdown(material))
     return markdown, write_text(run_dir / "report.html", render_html(material))

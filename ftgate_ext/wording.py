@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+LEAST_SECONDS = 0.001
 PLAIN = {
     "f1": "task F1",
     "defect_f1": "defect F1",
@@ -33,6 +34,38 @@ def points(difference: float) -> str:
     """A difference of shares as signed percentage points: 0.044 -> '+4.4 pt'."""
     rounded = round(100 * difference, 1)
     return f"{rounded + 0.0:+.1f} pt" if rounded else "0.0 pt"
+
+
+def percent(share: float) -> str:
+    """A share in words, never 0 % or 100 % for what is only nearly so: 0.134 -> '13 %'."""
+    if 0 < share < 0.005:
+        return "less than 1 %"
+    if 0.995 < share < 1:
+        return "more than 99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def p_value(p: float) -> str:
+    """A p value: 'p = 0.032', or 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def multiple(ratio: float) -> str:
+    """A ratio of two positive figures: '0.95 times'."""
+    return f"{ratio:.3g} times"
+
+
+def share(value: float) -> str:
+    """A share with one decimal, so that two near ones can be told apart: '94.8%'."""
+    return f"{value:.1%}"
+
+
+def seconds(value: float) -> str:
+    """Three significant digits, never in scientific notation; a short time is not written as zero."""
+    if 0 < value < LEAST_SECONDS:
+        return f"< {LEAST_SECONDS} s"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f} s" if abs(rounded) >= 1000 else f"{rounded:g} s"
 
 
 def money(usd: float) -> str:

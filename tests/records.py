@@ -14,6 +14,7 @@ from hypothesis import settings
 from ftgate_ext.policy import Policy
 from ftgate_ext.runs import ModelRecords, Record
 from ftgate_ext.schema import Judgment, Response
+from ftgate_ext.scores import ModelScores, tabulate_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,6 +90,13 @@ def make_models(
     return models
 
 
+def as_scores(
+    models: dict[Role, ModelRecords], fields: Sequence[str] = ("cluster",)
+) -> dict[Role, ModelScores]:
+    """The columns that comparisons work on."""
+    return {role: tabulate_records(model, fields) for role, model in models.items()}
+
+
 def make_policy(
     *rules: dict[str, Any],
     approvals: Sequence[dict[str, Any]] = (),
@@ -113,7 +121,9 @@ def make_policy(
 
 
 def _full_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    needs_task = rule["kind"] not in ("win_rate", "budget")
+    needs_task = rule["kind"] not in {
+        "win_rate", "budget", "ratio", "any_route", "pooled_non_inferiority",
+    }  # fmt: skip
     return {"name": rule["kind"]} | ({"task": TASK, "metric": METRIC} if needs_task else {}) | rule
 
 

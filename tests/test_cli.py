@@ -13,7 +13,7 @@ from command import ftgate
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "init", "check", "run", "judge", "compare", "decide", "report", "gate", "demo", "tasks-path", "doctor",
+    "init", "plan", "check", "run", "judge", "compare", "decide", "report", "audit", "gate", "demo", "tasks-path", "doctor",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from records import (
     METRIC,
     QUICK,
     TASK,
+    as_scores,
     make_models,
     make_outcomes,
     make_pairs,
@@ -22,7 +23,7 @@ from records import (
     make_response,
 )
 
-from ftgate_ext.compare import compare_models, pair_records, score_of
+from ftgate_ext.compare import compare_models
 from ftgate_ext.schema import Answer, Comparison, Comparisons, Estimate, Level, RunError
 from ftgate_ext.scoring.codereview import score_shadow
 from ftgate_ext.settings import Settings
@@ -39,7 +40,7 @@ def compare(
 ) -> Comparisons:
     """Compare two models on the toy task."""
     models = make_models({TASK: higher_is_better}, candidate=candidate, production=production)
-    return compare_models(models, [], "run-1", Path("runs"), SETTINGS)
+    return compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS)
 
 
 def only(comparisons: Comparisons, metric: str = METRIC) -> Comparison:
@@ -82,15 +83,30 @@ def test_a_case_whose_content_differs_does_not_join() -> None:
     assert (comparison.n_pairs, comparison.n_unpaired) == (0, 2)
 
 
-def test_duplicates_join_one_to_one() -> None:
-    """A case that stands twice in both sets makes two pairs, the surplus one is unpaired."""
-    mine = [make_record("twin", passed=value) for value in (1, 0, 1)]
-    theirs = [make_record("twin", passed=value) for value in (0, 0)]
+def test_repeats_of_a_case_are_averaged_before_anything_else() -> None:
+    """A case that was asked three times is one case with its mean, and not three cases."""
+    mine = [make_record("twin", passed=value) for value in (1, 0, 1)] + make_outcomes([1])
+    theirs = [make_record("twin", passed=value) for value in (0, 0)] + make_outcomes([1])
 
-    pairs, unpaired = pair_records(mine, theirs)
+    comparison = only(compare(mine, theirs))
 
-    assert [(a.scores[METRIC], b.scores[METRIC]) for a, b in pairs] == [(1, 0), (0, 0)]
-    assert unpaired == 1
+    assert (comparison.kind, comparison.n_pairs, comparison.repeats) == ("mean", 2, 3)
+    assert comparison.n_unpaired == 0
+    assert comparison.difference.value == pytest.approx((2 / 3 + 0) / 2)  # type: ignore[union-attr]
+
+
+def test_a_repeated_case_is_lost_by_the_majority_of_its_answers() -> None:
+    """Two of five wrong is a lower pass rate, three of five wrong is a lost case."""
+    right = [make_record(case, passed=1) for case in ("flaky", "broken", "same") for _ in range(5)]
+    mine = [make_record("flaky", passed=int(i > 1)) for i in range(5)]
+    mine += [make_record("broken", passed=int(i > 2)) for i in range(5)]
+    mine += [make_record("same", passed=1) for _ in range(5)]
+
+    comparison = only(compare(mine, right))
+
+    assert comparison.lost_cases == ["broken"]
+    assert comparison.pass_rate_drops == {"flaky": [0.6, 1.0]}
+    assert comparison.counts == {"both": 2, "only_candidate": 0, "only_baseline": 1, "neither": 0}
 
 
 def test_cases_of_one_model_only_are_counted() -> None:
@@ -148,7 +164,10 @@ def test_a_failed_request_of_any_task_has_no_score(status: Any) -> None:
 @pytest.mark.parametrize("status", ["empty", "truncated", "refused_by_provider", "ok"])
 def test_an_answer_that_is_bad_keeps_its_score(status: Any) -> None:
     """Silence, a cut and a content filter are the model's doing: they count as scored."""
-    assert score_of(make_record(status=status, passed=0), METRIC) == 0
+    comparisons = compare([make_record(status=status, passed=0)], [make_record(passed=1)])
+
+    assert level(comparisons, "candidate").estimate.value == 0  # type: ignore[union-attr]
+    assert level(comparisons, "candidate").n_unscored == 0
 
 
 def test_a_metric_may_apply_to_a_part_of_the_cases() -> None:
@@ -167,7 +186,7 @@ def test_a_metric_may_apply_to_a_part_of_the_cases() -> None:
 
 
 @pytest.mark.parametrize("unknown", [math.nan, math.inf, -math.inf])
-def test_a_score_that_is_no_number_is_unavailable(unknown: float) -> None:
+def test_a_score_that_is_no_finite_number_is_left_out(unknown: float) -> None:
     """NaN and infinity are not averaged, not counted as 0 and never written."""
     mine, theirs = make_outcomes([unknown, 0.5, 0.7]), make_outcomes([0.1, 0.2, unknown])
 
@@ -207,7 +226,7 @@ def test_a_model_that_was_not_asked_has_no_level() -> None:
         base=make_outcomes([1, 1], task="other"),
     )  # fmt: skip
 
-    comparisons = compare_models(models, [], "run-1", Path("runs"), SETTINGS)
+    comparisons = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS)
 
     assert level_of(comparisons, "base", TASK).unavailable == "this model was not asked"
     assert level_of(comparisons, "candidate", "other").unavailable == "this model was not asked"
@@ -244,7 +263,7 @@ def test_nothing_that_is_written_can_hold_a_nan(unknown: float) -> None:
 
 
 def test_figures_of_a_binary_metric() -> None:
-    """Counts, score limits and the exact test of 20 pairs; the counts by hand."""
+    """Counts, score limits and McNemar's tests of 20 pairs; the counts by hand."""
     mine = make_outcomes([1] * 14 + [0] * 6)
     theirs = make_outcomes([1] * 8 + [0] * 6 + [1] * 2 + [0] * 4)
 
@@ -254,8 +273,9 @@ def test_figures_of_a_binary_metric() -> None:
     assert comparison.counts == {"both": 8, "only_candidate": 6, "only_baseline": 2, "neither": 4}
     assert comparison.lost_cases == ["case-14", "case-15"]
     assert comparison.difference.value == pytest.approx(0.2)  # type: ignore[union-attr]
-    assert comparison.tests[0].name == "McNemar exact"
-    assert comparison.tests[0].p == pytest.approx(2 * (1 + 8 + 28) / 2**8)
+    assert [t.name for t in comparison.tests] == ["McNemar mid-p", "McNemar exact", "paired t"]
+    assert comparison.tests[1].p == pytest.approx(2 * (1 + 8 + 28) / 2**8)
+    assert comparison.tests[0].p == pytest.approx((2 * (1 + 8) + 28) / 2**8)
     assert comparison.intervals_overlap is True
     one_sided, both_sides = clopper_pearson(14, 20, 0.90), clopper_pearson(14, 20)
     mine_alone = level(compare(mine, theirs), "candidate")
@@ -279,8 +299,8 @@ def test_intervals_overlap_or_do_not(right: int, overlap: bool) -> None:
 
 def test_figures_of_an_f1_metric() -> None:
     """Counts are summed before F1 is taken: it is no mean of the cases' own F1."""
-    mine = make_outcomes([[1, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0]])
-    theirs = make_outcomes([[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]])
+    mine = make_outcomes([[1, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0]] * 3)
+    theirs = make_outcomes([[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]] * 3)
 
     comparison = only(compare(mine, theirs))
 
@@ -288,7 +308,10 @@ def test_figures_of_an_f1_metric() -> None:
     assert comparison.candidate_estimate.value == pytest.approx(4 / 6)  # type: ignore[union-attr]
     assert comparison.baseline_estimate.value == pytest.approx(2 / 5)  # type: ignore[union-attr]
     assert comparison.difference.value == pytest.approx(4 / 6 - 2 / 5)  # type: ignore[union-attr]
-    assert [t.name for t in comparison.tests] == ["paired bootstrap"]
+    assert [t.name for t in comparison.tests] == [
+        "paired bootstrap", "delta method", "approximate randomisation",
+    ]  # fmt: skip
+    assert comparison.ratio.estimate.value == pytest.approx((4 / 6) / (2 / 5))  # type: ignore[union-attr]
 
 
 def test_a_mean_that_never_varies_has_no_interval() -> None:
@@ -339,7 +362,7 @@ def test_the_direction_holds_for_every_filter_of_a_metric() -> None:
 def test_one_model_alone_is_a_one_line_error(models: Any) -> None:
     """Without the candidate, or without anybody to compare it with, the run is named as the fault."""
     with pytest.raises(RunError) as error:
-        compare_models(models, [], "run-1", Path("runs"), SETTINGS)
+        compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS)
 
     assert "expected the candidate and at least one other" in str(error.value)
     assert "\n" not in str(error.value)
@@ -349,8 +372,8 @@ def test_sources_are_named_relative_to_the_run() -> None:
     """The record says which files the figures came from; a file elsewhere by its name alone."""
     models = make_models(candidate=make_outcomes([1]), production=make_outcomes([1]))
 
-    inside = compare_models(models, [], "run-1", Path("runs"), SETTINGS)
-    outside = compare_models(models, [], "run-1", Path("elsewhere"), SETTINGS)
+    inside = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS)
+    outside = compare_models(as_scores(models), [], "run-1", Path("elsewhere"), SETTINGS)
 
     assert inside.sources["candidate"] == ["toy/candidate/r.json"]
     assert outside.sources["candidate"] == ["r.json"]
@@ -361,7 +384,7 @@ def test_win_rates_stand_beside_the_other_comparisons() -> None:
     models = make_models(candidate=make_outcomes([1]), production=make_outcomes([1]))
 
     comparisons = compare_models(
-        models, make_pairs(["candidate_better", "tie"]), "run-1", Path("runs"), SETTINGS
+        as_scores(models), make_pairs(["candidate_better", "tie"]), "run-1", Path("runs"), SETTINGS
     )
 
     assert only(comparisons, "win_rate").n_pairs == 2
@@ -373,7 +396,7 @@ def test_operations_are_measured_per_task_and_over_all() -> None:
     records += [make_record("d0", task="other", status="failed"), make_record("d1", task="other")]
     models = make_models(candidate=records, production=make_outcomes([1]))
 
-    operations = compare_models(models, [], "run-1", Path("runs"), SETTINGS).operations
+    operations = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS).operations
 
     found = {(o.role, o.task): o for o in operations}
     assert set(found) == {("candidate", t) for t in (TASK, "other", "*")} | {
@@ -393,7 +416,7 @@ def test_a_cost_that_is_partly_unknown_is_unknown() -> None:
     unpriced = make_record("b", passed=1, response=make_response(cost_usd=None, input_tokens=None))
     models = make_models(candidate=[priced, unpriced], production=make_outcomes([1]))
 
-    operations = compare_models(models, [], "run-1", Path("runs"), SETTINGS).operations[0]
+    operations = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS).operations[0]
 
     assert operations.cost_usd_per_request is None
     assert operations.input_tokens is None

@@ -25,7 +25,7 @@ CASE: dict[str, Any] = next(
     for case in json.loads(
         Path(__file__)
         .with_name("reference")
-        .joinpath("stats_cases.json")
+        .joinpath("worked_examples.json")
         .read_text(encoding="utf-8")
     )
     if case["what"] == "bootstrap_f1"

@@ -237,7 +237,7 @@ def test_the_published_schema_is_up_to_date() -> None:
 def test_every_key_of_the_schema_of_a_rule_is_explained() -> None:
     """Attribute docstrings reach the schema, where editors show them."""
     margin = policy_json_schema()["$defs"]["NonInferiority"]["properties"]["margin_pt"]
-    assert margin["description"] == "Percentage points that the candidate may lose."
+    assert margin["description"] == "Percentage points that the candidate may lose; 0 only with evidence `point`."
 
 
 # Hashes
@@ -286,8 +286,9 @@ CHANGES: dict[str, tuple[str, str, bool]] = {
     "timeout": ("  seed: 7", "  seed: 7\n  timeout_s: 9", False),
     "model": ("    model: new", "    model: newer", True),
     "endpoint": ("localhost:8001", "localhost:8003", True),
-    "limit": ("limit: 10", "limit: 11", True),
+    "limit": ("limit: 10", "limit: 11", False),
     "eval set": ("  - {task: golden, kind: golden}\n", "  - {task: golden, kind: golden}\n  - {task: more, kind: safety}\n", True),
+    "repeats": ("    limit: 10", "    limit: 10\n    repeats: 3", True),
     "seed": ("seed: 7", "seed: 8", True),
     "task folder": ("judge: {", "task_paths: [mine]\njudge: {", True),
 }  # fmt: skip

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from records import QUICK
 from scipy import stats as reference
 
-from ftgate_ext.stats import paired_binary, proportion
 from ftgate_ext.stats.proportion import (
     clopper_pearson,
     newcombe_independent,
@@ -190,11 +189,3 @@ def test_normal_quantile_of_a_level() -> None:
     """1.96 for 95 % two-sided, 1.645 for 90 %."""
     assert two_sided_z(0.95) == pytest.approx(1.959963984540054, abs=1e-14)
     assert two_sided_z(0.90) == pytest.approx(1.6448536269514722, abs=1e-14)
-
-
-def test_what_moved_is_found_where_it_was() -> None:
-    """Old imports of the paired tests go on working; a misspelt one is an error as ever."""
-    for name in ("mcnemar_exact", "tango_interval", "tango_z"):
-        assert getattr(proportion, name) is getattr(paired_binary, name)
-    with pytest.raises(AttributeError, match="tango_internal"):
-        proportion.tango_internal  # noqa: B018

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from run_reference_cases import CATEGORIES, Check, answer_case, checks_of, examine, main, miss_of
 
-FILE = Path(__file__).with_name("reference") / "public_cases.json"
+FILE = Path(__file__).with_name("reference") / "stats_cases.json"
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 BY_ID = {case["id"]: case for case in CASES}
 KAPPA = BY_ID["kappa_2x2"]

@@ -6,17 +6,33 @@ import dataclasses
 import re
 import time
 from collections import Counter
+from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from records import (
+    METRIC,
+    QUICK,
+    TASK,
+    as_scores,
+    make_models,
+    make_pairs,
+    make_policy,
+    make_record,
+    make_response,
+)
 
 from ftgate_ext import schema
+from ftgate_ext.compare import compare_models
+from ftgate_ext.decision import decide
 from ftgate_ext.report import ReportInput, render_html, render_markdown
-from ftgate_ext.report.figures import format_money, format_p, format_seconds
+from ftgate_ext.report.audit import share_of_runs
+from ftgate_ext.report.figures import format_level, format_money, format_p, format_seconds
 from ftgate_ext.report.tables import comparison_markdown, comparison_table, decision_table
 from ftgate_ext.report.text import (
     cell_width,
@@ -28,6 +44,10 @@ from ftgate_ext.report.text import (
 )
 from ftgate_ext.report.view import build_view
 from ftgate_ext.schema import (
+    Audit,
+    AuditScenario,
+    Bound,
+    Bucket,
     Comparison,
     Comparisons,
     Decision,
@@ -37,7 +57,9 @@ from ftgate_ext.schema import (
     Finding,
     Findings,
     Level,
+    LookUse,
     ModelCard,
+    OperationRatio,
     Operations,
     Qualification,
     Role,
@@ -45,6 +67,7 @@ from ftgate_ext.schema import (
     RunManifest,
     ServedModel,
 )
+from ftgate_ext.settings import Settings
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)> ```\n````` | a | b |\n"
@@ -96,7 +119,7 @@ def rule(name: str = "better", outcome: str = "PASS", **more: Any) -> RuleResult
         "seen": "+4.4 pt (90 % CI -0.3 pt to +9.0 pt), n=40", "sentence": f"task F1 +4.4 pt: {name}.",
         "task": "golden", "metric": "f1", "against": "production",
         "estimate": estimate(0.044, -0.012, 0.098), "lower_one_sided": -0.003,
-        "upper_one_sided": 0.09, "threshold": 0.01,
+        "upper_one_sided": 0.09, "threshold": 0.01, "level": 0.95,
     }  # fmt: skip
     return RuleResult.model_validate({"name": name, "outcome": outcome, **(values | more)})
 
@@ -155,6 +178,33 @@ def material(**more: Any) -> ReportInput:
         "qualification": qualification(),
     }  # fmt: skip
     return ReportInput(**(values | more))
+
+
+def scenario(name: str = "nothing changed", **more: Any) -> AuditScenario:
+    values: dict[str, Any] = {
+        "planted": "no true difference", "simulations": 400, "go": 8, "no_go": 192, "inconclusive": 200,
+        "failed_rules": {"better": 100, "safe": 40, "late": 30, "liked": 20}, "unsettled_rules": {},
+    }  # fmt: skip
+    return AuditScenario(name=name, **(values | more))
+
+
+def audit(*scenarios: AuditScenario, **more: Any) -> Audit:
+    values: dict[str, Any] = {
+        "run_id": "run-1", "policy_hash": "ab" * 32, "seed": 7, "resamples": 500,
+        "scenarios": list(scenarios) or [scenario()], "notes": ["ratios are left as they are"],
+    }  # fmt: skip
+    return Audit(**(values | more))
+
+
+def cell_of(table: Any, column: str, row: int = 0) -> str:
+    cell: str = table.rows[row][table.columns.index(column)]
+    return cell
+
+
+def facts_of(source: ReportInput, name: str) -> dict[str, str]:
+    """The facts of one rule."""
+    found = next(r for r in build_view(source).rules if r.name == name)
+    return {fact.term: fact.text for fact in found.facts}
 
 
 class Page(HTMLParser):
@@ -261,12 +311,12 @@ def test_the_verdict_is_one_sentence(verdict: str, outcome: str, words: str) -> 
 
 
 def test_sections_stand_in_their_order() -> None:
-    """Summary, findings, analysis (a) to (f), recommendations, next steps."""
+    """Summary, findings, analysis (a) to (h), recommendations, next steps."""
     headings = re.findall(r"^##+ (.*)$", render_markdown(material()), re.MULTILINE)
     wanted = ["Executive Summary", "Key Findings", "Detailed Analysis", "(a)", "(b)", "(c)", "(d)"]
     places = [
         next(i for i, h in enumerate(headings) if h.startswith(w))
-        for w in [*wanted, "(e)", "(f)", "Recommendations", "Next Steps"]
+        for w in [*wanted, "(e)", "(f)", "(g)", "(h)", "Recommendations", "Next Steps"]
     ]
     assert places == sorted(places)
 
@@ -288,8 +338,12 @@ def everywhere(text: str) -> ReportInput:
             levels=[level("candidate"), level("production", metric=text, task=text)],
         ),
         findings=Findings(findings=[finding(text, examples=[example] * 3)]),
-        decision=decision(reply, approved, warnings=[text], policy_name=text),
+        decision=decision(
+            reply, approved, rule(text, kind="any_route", parts=[reply]), warnings=[text],
+            policy_name=text, point_verdict="GO",
+        ),
         qualification=qualification(fit=False, reasons=[text], judge_model=text),
+        audit=audit(scenario(text, planted=text, failed_rules={text: 3}), notes=[text]),
     )  # fmt: skip
 
 
@@ -497,13 +551,18 @@ def test_the_page_needs_nothing_but_itself() -> None:
 
 
 def test_every_rule_with_limits_has_a_drawing_with_words() -> None:
-    """Drawings can be read without being seen; a budget and a count of cases have none."""
-    kinds = ["superiority", "floor", "no_regression", "budget"]
-    source = material(decision=decision(*(rule(kind, kind=kind) for kind in kinds)))
+    """Drawings can be read without being seen; a count of cases and single limits have none."""
+    kinds = [
+        "superiority", "non_inferiority", "pooled_non_inferiority", "win_rate", "floor", "ceiling",
+        "budget", "ratio", "no_regression", "per_bucket", "any_route",
+    ]  # fmt: skip
+    rules = [rule(kind, kind=kind) for kind in kinds]
+    rules.append(rule("one limit", kind="budget", lower_one_sided=None))
+    source = material(decision=decision(*rules))
     drawn = [r.name for r in build_view(source).rules if r.plot]
-    assert drawn == ["superiority", "floor"]
+    assert drawn == kinds[:8]
     labels = [v for name, v in Page(render_html(source)).attributes if name == "aria-label"]
-    assert any("the rule asks for +1.0 pt" in label for label in labels)
+    assert any("the rule asks for at least +1.0 pt" in label for label in labels)
 
 
 def test_the_terminal_table_ends_with_the_verdict() -> None:
@@ -530,7 +589,7 @@ def test_the_comparison_table_names_both_sides() -> None:
     """Candidate, other, difference, interval, p and n of every comparison; then operations."""
     table = comparison_table(comparisons())
     row = next(line for line in table.splitlines() if line.startswith("task F1"))
-    for words in ("54.4%", "production", "50.0%", "+4.4 pt", "-1.2 pt to +9.8 pt", "< 0.001", "40"):
+    for words in ("54.4%", "production", "50.0%", "+4.4 pt", "-1.2 to +9.8 pt", "< 0.001", "40"):
         assert words in row
     assert "$0.00123" in table
 
@@ -558,7 +617,7 @@ def test_own_intervals_are_flagged_as_overlapping_or_apart() -> None:
     derived = comparisons(levels=[level("candidate"), far])
     unknown = comparisons(levels=[level("candidate")])
     flags = [
-        build_view(material(comparisons=c)).differences[0].rows[0][8]
+        cell_of(build_view(material(comparisons=c)).differences[0], "Own intervals")
         for c in (known, derived, unknown)
     ]
     assert flags == ["overlap", "apart", "not comparable"]
@@ -574,6 +633,15 @@ def test_metrics_that_are_no_shares_are_no_percentages() -> None:
     assert "12.3 (95 % CI 0.4 to 0.6, n = 40)" in markdown
     assert "+1.3" in markdown
     assert "1230" not in markdown
+
+
+def test_a_limit_above_one_does_not_make_a_share_a_number() -> None:
+    """The limits of a mean may leave 0 to 1; 98 % stays 98 %."""
+    high = level("candidate", "passed", 0.98).model_copy(
+        update={"estimate": estimate(0.98, 0.95, 1.01)}
+    )
+    (table,) = build_view(material(comparisons=comparisons(levels=[high]))).levels
+    assert cell_of(table, "candidate").startswith("98.0% (95 % CI 95.0% to 101.0%")
 
 
 def test_files_lie_in_no_folder_of_this_machine() -> None:
@@ -597,8 +665,559 @@ def test_money_has_three_significant_digits(usd: float | None, words: str) -> No
 
 def test_small_times_and_p_values_are_not_zero() -> None:
     """What is too small to show says so."""
-    assert [format_seconds(s) for s in (None, 0.001, 0.0316, 12.5)] == ["not measured", "< 0.01 s", "0.03 s", "12.50 s"]  # fmt: skip
+    assert [format_seconds(s) for s in (None, 0.001, 0.0316, 12.5)] == ["not measured", "0.001 s", "0.0316 s", "12.5 s"]  # fmt: skip
+    assert [format_seconds(s) for s in (0.0001, 1234.5)] == ["< 0.001 s", "1,230 s"]
     assert [format_p(p) for p in (0.0004, 0.001, 0.948)] == ["< 0.001", "0.001", "0.948"]
+
+
+# --- what is said about each rule
+
+
+def test_a_rule_says_how_sure_it_is_and_what_its_set_can_see() -> None:
+    """Limits with their level, the bare reading with its chance, the visible effect, the way out."""
+    open_rule = rule(
+        "better", "INCONCLUSIVE", point_outcome="PASS", chance_unchanged_passes=0.336, mde=0.061,
+        cases_needed=3400, next_step="About 3,400 cases in all would settle it.",
+    )  # fmt: skip
+    wide = comparison(n_clusters=12, repeats=5, n_excluded=2)
+    facts = facts_of(
+        material(decision=decision(open_rule), comparisons=comparisons(comparisons=[wide])), "better"
+    )  # fmt: skip
+    assert facts["Interval"] == "95 % CI -1.2 pt to +9.8 pt"
+    assert facts["Limits that decide"].startswith("-0.3 pt to +9.0 pt, one-sided 95 % each;")
+    assert facts["Evidence level"].startswith("significant:")
+    assert facts["Method and tests"] == "exact; paired bootstrap p < 0.001"
+    assert facts["n"] == "40 cases, in 12 clusters, 5 answers each, 2 more left out"
+    assert facts["What this set can see"].startswith("a true difference of 6.1 pt or more, in 80")
+    assert "a model that differs in nothing would pass this point rule 34 %" in facts["As a bare point rule"]  # fmt: skip
+    assert facts["To settle it"] == "About 3,400 cases in all would settle it."
+    assert "Next step" not in facts
+    assert "Approval" not in facts
+
+
+def test_limits_at_another_level_say_so() -> None:
+    """Looks and selections widen the limits; a reader is told the level and why."""
+    wide = rule(level=1 - 0.05 / 3, evidence="proven")
+    facts = facts_of(material(decision=decision(wide)), "better")
+    assert "one-sided 98.33 % each, above 95 %" in facts["Limits that decide"]
+    assert facts["Evidence level"] == (
+        "proven: the one-sided 98.33 % limit of the figure clears the mark"
+    )
+    assert [format_level(x) for x in (None, 0.95, 0.995, 0.9998)] == ["95 %", "95 %", "99.5 %", "99.98 %"]  # fmt: skip
+
+
+def test_missing_limits_say_why() -> None:
+    """No interval is named with its reason, in the rule and in both tables."""
+    few = "3 clusters; at least 8 are needed"
+    bare = Estimate(value=0.044, n=40, method=f"no interval: {few}")
+    lacking = comparison(difference=bare, no_interval=few, tests=[], n_clusters=3)
+    alone = level("candidate").model_copy(update={"estimate": bare, "no_interval": few})
+    held = rule(estimate=bare, lower_one_sided=None, upper_one_sided=None, evidence="point")
+    source = material(
+        decision=decision(held), comparisons=comparisons(comparisons=[lacking], levels=[alone])
+    )
+    facts = facts_of(source, "better")
+    assert facts["Limits that decide"].startswith(f"none: {few};")
+    assert "Interval" not in facts
+    assert "Method and tests" not in facts
+    view = build_view(source)
+    assert cell_of(view.differences[0], "Interval") == f"no interval: {few}"
+    assert few in cell_of(view.levels[0], "candidate")
+    assert any("clusters (3)" in note for note in view.differences[0].notes)
+    assert "no interval: 3" in comparison_table(source.comparisons)
+
+
+def test_costs_and_ceilings_are_written_in_their_own_units() -> None:
+    """A rule holds the negative of what must be small; nobody reads minus dollars."""
+    cost = rule(
+        "affordable", kind="budget", task=None, metric="cost_usd_per_request", against=None,
+        estimate=estimate(0.0012, 0.001, 0.0014), threshold=-0.002, lower_one_sided=-0.00137,
+        upper_one_sided=-0.00103, evidence="proven",
+    )  # fmt: skip
+    cap = rule(
+        "few refused", kind="ceiling", against=None, estimate=estimate(0.04, 0.01, 0.08),
+        threshold=-0.1, lower_one_sided=-0.07, upper_one_sided=-0.015,
+    )  # fmt: skip
+    source = material(decision=decision(cost, cap))
+    assert facts_of(source, "affordable")["Limits that decide"] == (
+        "$0.00103 to $0.00137, one-sided 95 % each; the rule asks for at most $0.00200"
+    )
+    assert facts_of(source, "few refused")["Limits that decide"].startswith("1.5% to 7.0%,")
+    drawn = [r.plot for r in build_view(source).rules]
+    assert all(p and p.reference < p.lower < p.value < p.upper for p in drawn)
+    assert [p.reference_text for p in drawn if p] == ["asked at most $0.00200", "asked at most 10.0%"]  # fmt: skip
+
+
+def test_a_latency_without_upper_limit_says_that_none_exists() -> None:
+    """Fifty requests hold no upper limit of p95: said in the rule and in the operations."""
+    why = "no upper limit of the 95% quantile exists at 50 requests"
+    p95 = Estimate(value=2.3, lower=1.9, level=0.95, n=50, method="order statistics")
+    bound = Bound(estimate=p95, lower_one_sided=1.95, no_interval=why)
+    slow = operations("candidate", bounds={"latency_p95_s": bound})
+    asked = rule(
+        "fast", "INCONCLUSIVE", kind="budget", task=None, metric="latency_p95_s", against=None,
+        estimate=p95, threshold=-3.0, lower_one_sided=None, upper_one_sided=-1.95, evidence="proven",
+    )  # fmt: skip
+    source = material(
+        decision=decision(asked),
+        comparisons=comparisons(operations=[slow, operations("production")]),
+    )
+    facts = facts_of(source, "fast")
+    assert facts["Limits that decide"].startswith("1.95 s or more, no upper limit, one-sided 95 %")
+    assert why in facts["Limits that decide"]
+    table = build_view(source).operations[0]
+    assert cell_of(table, "candidate") == f"2.3 s (95 % CI 1.9 s or more, no upper limit: {why}, n = 50)"  # fmt: skip
+    assert cell_of(table, "production") == "2.35 s"
+
+
+def test_ratios_to_other_models_have_a_table() -> None:
+    """Cost and latency as multiples, with limits, or why there are none."""
+    cheap = Estimate(value=0.16, lower=0.15, upper=0.17, level=0.95, n=40, method="Fieller, t(39)")
+    ratios = [
+        OperationRatio(quantity="cost_usd_per_request", baseline="production", ratio=Bound(estimate=cheap)),
+        OperationRatio(quantity="latency_p95_s", baseline="production", unavailable="no latency"),
+    ]  # fmt: skip
+    (table,) = build_view(material(comparisons=comparisons(ratios=ratios))).operations
+    assert cell_of(table, "Candidate takes") == "0.16 times"
+    assert cell_of(table, "Interval") == "95 % CI 0.15 times to 0.17 times"
+    assert cell_of(table, "Candidate takes", 1) == "not measured: no latency"
+    assert "0.16 times" in comparison_table(comparisons(ratios=ratios))
+
+
+def test_routes_stand_under_their_rule() -> None:
+    """A nested table of the rules inside, one a route where the routes are told apart."""
+    inner = [
+        rule("nearly as good", "INCONCLUSIVE", kind="ratio", next_step="Add cases."),
+        rule("five times cheaper", kind="ratio", task=None, metric="cost_usd_per_request"),
+    ]
+    flat = rule("worth it", "INCONCLUSIVE", kind="any_route", estimate=None, parts=inner, evidence="any")  # fmt: skip
+    route = rule("cheap", "INCONCLUSIVE", kind="route", parts=inner)
+    told = rule("worth it", "INCONCLUSIVE", kind="any_route", estimate=None, parts=[route], evidence="any")  # fmt: skip
+    for outer, caption in (
+        (flat, "The rules of its routes"),
+        (told, "Route 'cheap': INCONCLUSIVE"),
+    ):
+        source = material(decision=decision(outer))
+        (found,) = build_view(source).rules
+        (table,) = found.tables
+        assert table.caption == caption
+        assert [row[:2] for row in table.rows] == [
+            ["nearly as good", "INCONCLUSIVE"],
+            ["five times cheaper", "PASS"],
+        ]
+        assert table.notes == ["nearly as good: Add cases."]
+        assert found.plot is None
+        assert "- PASS, five times cheaper" in decision_table(source.decision)
+
+
+def bucket(name: str, value: float, outcome: str = "PASS") -> RuleResult:
+    return rule(
+        name, outcome, kind="bucket", estimate=Estimate(value=value, n=40, method="by hand"),
+        lower_one_sided=value - 0.1, upper_one_sided=value + 0.1, threshold=-0.05, evidence="screen",
+    )  # fmt: skip
+
+
+def test_buckets_stand_under_their_rule_worst_first() -> None:
+    """Name, n, difference and limits of every bucket that was judged."""
+    parts = [bucket("go", 0.02), bucket("rust", -0.08, "FAIL")]
+    screened = rule(
+        "no bucket worse", kind="per_bucket", estimate=None, parts=parts, evidence="screen"
+    )
+    source = material(decision=decision(screened, verdict="GO", code=0))
+    (found,) = build_view(source).rules
+    (table,) = found.tables
+    assert table.rows == [
+        ["rust", "40", "-8.0 pt", "-18.0 pt to +2.0 pt", "no"],
+        ["go", "40", "+2.0 pt", "-8.0 pt to +12.0 pt", "yes"],
+    ]
+    first, second = table.plots
+    assert first is not None
+    assert second is not None
+    assert first.reference == second.reference
+    assert found.sureness == "No harm was found, which is no proof."
+
+
+# --- the two readings, and how often the gate is wrong
+
+
+def test_the_two_readings_stand_side_by_side_where_they_differ() -> None:
+    """Rule by rule with a plain reason, and the verdict of both."""
+    rules = [
+        rule("better", "INCONCLUSIVE", point_outcome="PASS", evidence="proven"),
+        rule("kept", "PASS", kind="non_inferiority", point_outcome="FAIL", evidence="screen"),
+        rule("same", "FAIL", point_outcome="FAIL"),
+        rule("unasked", "INCONCLUSIVE", estimate=None),
+    ]
+    source = material(decision=decision(*rules, point_verdict="GO"))
+    readings = build_view(source).readings
+    (table,) = readings.tables
+    assert [row[:3] for row in table.rows] == [
+        ["better", "PASS", "INCONCLUSIVE"],
+        ["kept", "FAIL", "PASS"],
+    ]
+    assert "limits leave room" in cell_of(table, "Why")
+    assert "only where harm is shown" in cell_of(table, "Why", 1)
+    assert "By bare figures the verdict is GO;" in readings.lines[0]
+    assert "Read as bare figures:** GO, not NO-GO" in render_markdown(source)
+    assert "Read as bare figures: GO" in decision_table(source.decision)
+
+
+def test_readings_that_agree_take_one_line() -> None:
+    """Nothing to compare makes no table."""
+    agreeing = decision(rule(point_outcome="PASS"), verdict="GO", code=0, point_verdict="GO")
+    readings = build_view(material(decision=agreeing)).readings
+    assert readings.lines == [
+        "Bare figures and evidence agree on every rule and on the verdict, GO."
+    ]
+    assert readings.tables == []
+    older = build_view(material(decision=decision(rule()))).readings
+    assert older.lines == ["The reading by bare figures was not recorded."]
+
+
+def test_a_chance_result_is_named_with_its_test() -> None:
+    """Where significance lacks, the reason names the test and its p."""
+    tests = [schema.TestResult(name="McNemar mid-p", p=0.21)]
+    source = material(
+        decision=decision(rule(outcome="INCONCLUSIVE", point_outcome="PASS")),
+        comparisons=comparisons(comparisons=[comparison(tests=tests)]),
+    )
+    (table,) = build_view(source).readings.tables
+    assert "chance alone makes such differences too (McNemar mid-p, p = 0.210)" in cell_of(table, "Why")  # fmt: skip
+
+
+def test_an_audit_shows_shares_with_their_error() -> None:
+    """Verdicts where the truth is known, the rules that block most, and what was left as it is."""
+    source = material(audit=audit(scenario(unsettled_rules={"safe": 4})))
+    view = build_view(source).audit
+    verdicts, rules = view.tables
+    assert verdicts.rows == [
+        ["nothing changed", "no true difference", "2 % ± 1", "48 % ± 5", "50 % ± 5", "400"]
+    ]
+    assert cell_of(rules, "Rules that failed most often") == (
+        "better: 25 % ± 4; safe: 10 % ± 3; late: 8 % ± 3; and 1 more"
+    )
+    assert "Ratios are left as they are." in view.notes
+    assert "ftgate audit RUN" not in render_markdown(source)
+
+
+def test_an_audit_of_another_policy_says_so() -> None:
+    """Error rates of other rules are not these rules' error rates."""
+    notes = build_view(material(audit=audit(policy_hash="ef" * 32))).audit.notes
+    assert any("another policy (efefefefefef)" in note for note in notes)
+
+
+def test_without_an_audit_the_command_is_named() -> None:
+    """One line, no table."""
+    source = material()
+    assert build_view(source).audit.tables == []
+    assert "`ftgate audit RUN`" in render_markdown(source)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "words"),
+    [
+        (0, 400, "0 % (at most 1 %)"), (400, 400, "100 % (at least 99 %)"), (1, 400, "less than 1 %"),
+        (200, 400, "50 % ± 5"), (399, 400, "more than 99 %"), (0, 0, "not simulated"),
+    ],
+)  # fmt: skip
+def test_simulated_shares_never_claim_more_than_was_simulated(k: int, n: int, words: str) -> None:
+    """None of 400 is not never; a share has its 95 % Monte-Carlo error."""
+    assert share_of_runs(k, n) == words
+
+
+# --- tables of comparisons
+
+
+def test_differences_say_what_they_can_see_and_how_cases_hang_together() -> None:
+    """Own figures, the visible effect, clusters, repeats and further tests."""
+    tests = [schema.TestResult(name=name, p=p) for name, p in (("mid-p", 0.2), ("paired t", 0.19))]
+    rich = comparison(
+        mde=0.061, n_clusters=12, repeats=5, tests=tests, kind="binary",
+        counts={"both": 20, "only_candidate": 6, "only_baseline": 4, "neither": 10},
+    )  # fmt: skip
+    (table,) = build_view(material(comparisons=comparisons(comparisons=[rich]))).differences
+    wanted = {
+        "Candidate": "54.4%", "Other": "50.0%", "95 % CI": "-1.2 to +9.8 pt", "p": "0.200",
+        "Can see": "6.1 pt", "Counts": "6 only candidate, 4 only the other",
+        "Further tests": "paired t p = 0.190",
+    }  # fmt: skip
+    assert {column: cell_of(table, column) for column in wanted} == wanted
+    notes = " ".join(table.notes)
+    assert "Method for task F1: exact; p by mid-p." in notes
+    assert "clusters (12)" in notes
+    assert "asked 5 times" in notes
+    terminal = comparison_table(comparisons(comparisons=[rich]))
+    assert "6.1 pt" in terminal
+    assert "asked 5 times" in terminal
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    """No counts, nothing left out, no further test: no column."""
+    (table,) = build_view(material()).differences
+    assert not {"Counts", "Left out", "Further tests", "Can see"} & set(table.columns)
+
+
+def test_rubric_scores_say_their_scale() -> None:
+    """A judge's 1 to 5 are shares here, and both models' means stand beside the difference."""
+    rubric = comparison(
+        task="shadow", metric="rubric_clarity", kind="mean", mde=0.03,
+        candidate_estimate=estimate(0.7, 0.6, 0.8), baseline_estimate=estimate(0.65, 0.6, 0.7),
+    )  # fmt: skip
+    judged = comparisons(comparisons=[rubric])
+    (table,) = build_view(material(comparisons=judged)).differences
+    assert [cell_of(table, c) for c in ("Metric", "Candidate", "Other")] == ["rubric clarity", "70.0%", "65.0%"]  # fmt: skip
+    assert any("(x - 1) / 4" in note for note in table.notes)
+    assert "(x - 1) / 4" in " ".join(comparison_table(judged).split())
+    unfit = material(
+        comparisons=judged, qualification=qualification(fit=False, reasons=["Biased."])
+    )
+    assert "not qualified" in cell_of(build_view(unfit).differences[0], "Metric")
+
+
+def test_both_sides_of_a_win_rate_mirror_each_other() -> None:
+    """The other's win rate is what is left, and the intervals overlap exactly where 50 % is inside."""
+    rates = [
+        comparison(
+            baseline=role, task="shadow", metric="win_rate", kind="win_rate",
+            candidate_estimate=estimate(0.5 + value, 0.4, 0.9), difference=estimate(value, low, 0.2),
+        )
+        for role, value, low in (("production", 0.06, 0.01), ("base", 0.04, -0.01))
+    ]  # fmt: skip
+    (table,) = build_view(material(comparisons=comparisons(comparisons=rates))).differences
+    assert cell_of(table, "Other") == "44.0%"
+    assert [cell_of(table, "Own intervals", i) for i in (0, 1)] == ["apart", "overlap"]
+
+
+def test_the_tasks_of_a_group_are_folded_behind_it() -> None:
+    """A benchmark of many tasks is one table, its parts one more that opens on demand."""
+    uses = [
+        EvalSetUse(task=t, file=f"{t}.jsonl", sha256="12" * 32, n_rows=40, group=g, config_source="x")
+        for t, g in (("golden", None), ("mmlu_a", "mmlu"), ("mmlu_b", "mmlu"))
+    ]  # fmt: skip
+    tasks = ["golden", "mmlu", "mmlu_a", "mmlu_b"]
+    levels = [level(role, task=t) for t in tasks for role in ("candidate", "production")]
+    source = material(
+        manifest=manifest(eval_sets=uses),
+        comparisons=comparisons(levels=levels, comparisons=[comparison(task=t) for t in tasks]),
+    )
+    view = build_view(source)
+    for tables in (view.levels, view.differences):
+        assert [(t.caption.split(":")[0], len(t.rows), t.is_folded) for t in tables] == [
+            ("golden", 1, False), ("mmlu (2 tasks as one)", 1, False), ("The 2 tasks of mmlu", 2, True),
+        ]  # fmt: skip
+    assert render_html(source).count('<details class="folded">') == 2
+
+
+# --- the first page
+
+
+def test_the_first_page_says_why_and_what_next_in_plain_words() -> None:
+    """Verdict, a plain reason a rule, and the first steps with the number of cases."""
+    rules = [
+        rule("better", "INCONCLUSIVE", point_outcome="PASS", cases_needed=3400, next_step="About 3,400."),
+        rule("lucky", "PASS", evidence="point", kind="non_inferiority", lower_one_sided=-0.2),
+        rule("screened", "PASS", evidence="screen", kind="non_inferiority", lower_one_sided=-0.2),
+    ]  # fmt: skip
+    source = material(decision=decision(*rules, verdict="INCONCLUSIVE", code=3))
+    page = render_markdown(source).split("## Key Findings")[0]
+    assert "It looks good so far, but chance alone could explain it. In figures:" in page
+    assert "1. Do not ship tuned yet." in page
+    assert "better (n = 40, about 3,400 cases in all needed)" in page
+    assert "limit of golden in gate.yaml and add cases" in page
+    assert "**Passed on a bare figure:** lucky" in page
+    assert "**Passed a screen only:** screened" in page
+
+
+def test_a_go_says_what_it_rests_on() -> None:
+    """Rules that are shown, counted, screened or only looked at are told apart on the first page."""
+    rules = [
+        rule("better", lower_one_sided=0.02, evidence="proven"),
+        rule("steady", kind="no_regression", point_outcome="PASS"),
+        rule("worth it", kind="any_route", estimate=None),
+        rule("lucky", evidence="point"),
+    ]
+    source = material(decision=decision(*rules, verdict="GO", code=0))
+    page = render_markdown(source).split("## Key Findings")[0]
+    for line in (
+        "**Shown beyond chance:** better", "**Counted case by case:** steady",
+        "**Held by a route:** worth it", "**Passed on a bare figure:** lucky",
+    ):  # fmt: skip
+        assert line in page
+    assert "Do not ship" not in page
+    assert (
+        "It meets the mark, beyond what chance explains." in facts_of(source, "better")["How sure"]
+    )
+
+
+def test_every_open_rule_has_a_step() -> None:
+    """Whatever its kind: a rule that does not hold is named under Next Steps."""
+    kinds = [
+        "superiority", "non_inferiority", "pooled_non_inferiority", "per_bucket", "win_rate", "floor",
+        "ceiling", "no_regression", "budget", "ratio", "any_route",
+    ]  # fmt: skip
+    for outcome in ("FAIL", "INCONCLUSIVE"):
+        for kind in kinds:
+            task = None if kind in ("pooled_non_inferiority", "budget", "any_route") else "golden"
+            one = rule("the rule", outcome, kind=kind, task=task, next_step="Do it.")
+            steps = build_view(material(decision=decision(one))).next_steps
+            assert any(
+                "the rule" in s.text or "regressed cases" in s.text or "judge does" in s.text for s in steps
+            ), (kind, outcome)  # fmt: skip
+
+
+def test_more_cases_are_not_asked_for_where_they_are_out_of_reach() -> None:
+    """Ten thousand times the set is no step; the rule's own advice stands there instead."""
+    far = rule("far", "INCONCLUSIVE", cases_needed=1_000_000, next_step="Set another threshold.")
+    steps = [s.text for s in build_view(material(decision=decision(far))).next_steps]
+    assert "far: Set another threshold." in steps
+    assert not any(text.startswith(("Add cases", "Raise")) for text in steps)
+
+
+# --- the report against the decision
+
+SHARE = st.floats(min_value=-0.3, max_value=0.3).map(lambda x: round(x, 4))
+SPREAD = st.floats(min_value=0.002, max_value=0.2).map(lambda x: round(x, 4))
+EVIDENCE = st.sampled_from(["point", "significant", "proven", "screen"])
+RULES: list[dict[str, Any]] = [
+    {"kind": "superiority", "margin_pt": 1},
+    {"kind": "non_inferiority", "margin_pt": 2},
+    {"kind": "win_rate", "threshold": 0.52},
+    {"kind": "floor", "threshold": 0.6},
+    {"kind": "ceiling", "threshold": 0.7},
+    {"kind": "budget", "quantity": "cost_usd_per_request", "maximum": 0.002},
+    {"kind": "budget", "name": "fast", "quantity": "latency_p95_s", "maximum": 1.5},
+    {"kind": "ratio", "task": TASK, "metric": METRIC, "against": "production", "minimum": 0.95},
+    {"kind": "ratio", "name": "cheaper", "quantity": "cost_usd_per_request", "against": "production", "maximum": 0.2},
+    {"kind": "pooled_non_inferiority", "margin_pt": 2, "benchmarks": [{"task": TASK, "metric": METRIC}] * 2},
+]  # fmt: skip
+
+
+def around(value: float, spread: float, n: int = 200) -> Bound:
+    made = Estimate(
+        value=value, lower=value - 1.2 * spread, upper=value + 1.2 * spread, level=0.95, n=n, method="by hand"
+    )  # fmt: skip
+    return Bound(estimate=made, lower_one_sided=value - spread, upper_one_sided=value + spread)
+
+
+def evidence_of(value: float, spread: float, alpha: float, *, better: bool) -> Comparisons:
+    """One figure for every kind of rule, each with limits around it."""
+    found = around(value, spread)
+    fields: dict[str, Any] = {
+        "difference": found.estimate, "lower_one_sided": found.lower_one_sided,
+        "upper_one_sided": found.upper_one_sided, "alpha_one_sided": alpha, "n_pairs": 200,
+        "mde": 2.8 * spread, "tests": [schema.TestResult(name="by hand", p=0.04)],
+    }  # fmt: skip
+    counts = {"wins": 90, "losses": 70, "ties": 30, "both_bad": 10, "unparsed": 0}
+    cost, latency = around(0.001 * (1 + value), 0.001 * spread), around(1 + value, spread)
+    own = around(0.65 + value, spread)
+    return comparisons(
+        levels=[
+            Level(task=TASK, metric=METRIC, role="candidate", **(dict(own) | {"alpha_one_sided": alpha}))
+        ],
+        comparisons=[
+            comparison(
+                task=TASK, metric=METRIC, kind="binary", ratio=around(1 + value, spread), **fields
+            ),
+            comparison(task=TASK, metric="win_rate", kind="win_rate", counts=counts, **fields),
+        ],
+        operations=[
+            operations(
+                "candidate", n_requests=200, latency_p95_s=latency.estimate.value,
+                cost_usd_per_request=cost.estimate.value,
+                bounds={"cost_usd_per_request": cost, "latency_p95_s": latency},
+            )
+        ],
+        ratios=[
+            OperationRatio(
+                quantity="cost_usd_per_request", baseline="production", ratio=around(0.4 + value, spread)
+            )
+        ],
+    ) if better else comparisons(
+        levels=[], operations=[],
+        comparisons=[
+            comparison(task=TASK, metric=METRIC, kind="binary", higher_is_better=False, **fields)
+        ],
+    )  # fmt: skip
+
+
+SEEN = re.compile(
+    r"(?P<value>.+?) \((?P<level>[\d.]+) % CI (?P<low>.+) to (?P<high>.+)\), n=(?P<n>\d+)"
+)
+
+
+@given(SHARE, SPREAD, st.sampled_from([0.05, 0.0167, 0.005]), EVIDENCE, st.booleans())
+@QUICK
+def test_the_figures_of_every_rule_are_those_of_the_decision(
+    value: float, spread: float, alpha: float, evidence: str, better: bool
+) -> None:
+    """What decision.json saw, its limits, their level and n, stand in the report's own words."""
+    policy = make_policy(*(r | {"evidence": evidence} for r in RULES))
+    found = evidence_of(value, spread, alpha, better=better)
+    made = decide(policy, found, qualification(), date(2026, 6, 1))
+    source = material(decision=made, comparisons=found)
+    texts = [Page(render_html(source)).text, text_of_markdown(render_markdown(source))]
+    views = {view.name: view for view in build_view(source).rules}
+    judged = [result for result in made.rules if result.estimate]
+    assert len(judged) == (len(RULES) if better else 3)
+    for result in judged:
+        facts = {fact.term: fact.text for fact in views[result.name].facts}
+        seen, drawn = SEEN.match(result.seen), views[result.name].plot
+        assert seen, result.seen
+        limits = facts["Limits that decide"]
+        assert {seen["low"], seen["high"]} <= set(re.split(r" to |, one-sided", limits)), limits
+        assert f"one-sided {format_level(result.level)} each" in limits
+        assert f"{int(seen['n']):,} " in facts["n"]
+        assert drawn is not None
+        assert drawn.label.startswith(f"{seen['value']},")
+        asked = drawn.reference_text.removeprefix("asked ").removeprefix("at most ")
+        if result.kind not in ("non_inferiority", "pooled_non_inferiority"):
+            assert asked.replace(".0", "") in result.asked.replace(".0", "")
+        assert all(result.sentence in text for text in texts)
+
+
+def test_a_report_of_real_comparisons_holds_together() -> None:
+    """From records over `compare` and `decide` to both forms: the same strings in each."""
+    models = make_models(
+        **{
+            role: [
+                make_record(
+                    f"case-{i}", doc={"language": "go" if i % 2 else "rust"}, passed=float(i % k > 0),
+                    response=make_response(latency_s=0.5 + i / 100, cost_usd=0.001 * k),
+                )
+                for i in range(60)
+            ]
+            for role, k in (("candidate", 7), ("production", 5), ("frontier", 9))
+        }
+    )  # fmt: skip
+    policy = make_policy(
+        {"kind": "superiority", "evidence": "proven"},
+        {"kind": "per_bucket", "by": "language", "margin_pt": 5, "min_cases": 20},
+        {"kind": "no_regression"}, {"kind": "win_rate"}, {"kind": "floor", "threshold": 0.8},
+        {"kind": "budget", "quantity": "latency_p99_s", "maximum": 2, "evidence": "proven"},
+        {"kind": "any_route", "routes": [
+            {"name": "good", "rules": [{"name": "good", "kind": "ratio", "task": TASK, "metric": METRIC, "minimum": 0.9}]},
+            {"name": "cheap", "rules": [{"name": "cheap", "kind": "ratio", "quantity": "cost_usd_per_request", "maximum": 0.5}]},
+        ]},
+    )  # fmt: skip
+    chosen = Settings(
+        resamples=1000, buckets={(TASK, METRIC): ["language"]},
+        look=LookUse(number=1, planned=3, boundary="pocock"),
+    )  # fmt: skip
+    judgments = make_pairs(["candidate_better"] * 12 + ["baseline_better"] * 8 + ["tie"] * 5)
+    found = compare_models(
+        as_scores(models, chosen.fields), judgments, "run-1", Path("runs/toy"), chosen
+    )
+    assert any(isinstance(b, Bucket) for c in found.comparisons for b in c.buckets)
+    made = decide(policy, found, qualification(), date(2026, 6, 1))
+    source = material(decision=made, comparisons=found, audit=audit())
+    html, markdown = Page(render_html(source)).text, text_of_markdown(render_markdown(source))
+    for string in strings_of(build_view(source)):
+        assert squeeze(string) in squeeze(html)
+        assert squeeze(string) in squeeze(markdown)
+    assert "no upper limit" in html
+    assert "Look 1 of 3" in html
+    assert max(map(cell_width, decision_table(made).splitlines())) <= 100
+    assert max(map(cell_width, comparison_table(found).splitlines())) <= 100
 
 
 def test_a_large_report_is_made_in_time() -> None:

@@ -17,7 +17,7 @@ from ftgate_ext.assets import asset_dir
 from ftgate_ext.evalset import load_cases
 from ftgate_ext.harness import evaluate, open_run, run_models
 from ftgate_ext.inference.lm import FtgateChat
-from ftgate_ext.lm_tasks import find_tasks
+from ftgate_ext.lm_tasks import find_tasks, use_of
 from ftgate_ext.policy import load_policy
 from ftgate_ext.runs import (
     ModelRecords,
@@ -60,7 +60,8 @@ def written(tmp_path_factory: pytest.TempPathFactory, poison: str) -> ModelRecor
     with FakeServer(on_prompt(poison, "400")) as server:
         journal = str(output / "candidate" / "responses.jsonl")
         lm = FtgateChat(server.base_url, "toy", responses=journal)
-        evaluate(lm, "candidate", output, {GOLDEN: 6}, find_tasks([GOLDEN], []), 1234)
+        tasks = find_tasks([GOLDEN], [])
+        evaluate(lm, "candidate", output, use_of(tasks, GOLDEN, 6), tasks, 1234)
         lm.close()
     return load_model_records(output / "candidate")
 

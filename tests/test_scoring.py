@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import QUICK, make_models, make_record
+from records import QUICK, make_record
 
 from ftgate_ext.assets import asset_dir
 from ftgate_ext.evalset import load_cases
-from ftgate_ext.findings import EXAMPLE_CHARS, failure_category, find_failures
+from ftgate_ext.findings import EXAMPLE_CHARS, FailureCounter, failure_category
 from ftgate_ext.schema import Answer
 from ftgate_ext.scoring.codereview import (
     CATEGORIES,
@@ -429,7 +429,11 @@ def test_findings_count_and_show_examples() -> None:
         for i, answer in enumerate([review("clean")] * 5 + ["x" * 1000] * 2 + [review()])
     ]
 
-    findings = find_failures(make_models(candidate=records)).findings
+    counter = FailureCounter("candidate")
+    for i, record in enumerate(records):
+        counter.add(str(i), record)
+        counter.add(str(i), record)  # another filter's line about the same request
+    findings = counter.findings()
 
     assert [(f.category, f.n, f.of) for f in findings] == [
         ("missed defect", 5, 8),

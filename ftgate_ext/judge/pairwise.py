@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ftgate_ext.compare import is_unanswered, pair_records
 from ftgate_ext.inference.client import Endpoint, Request, ask_all
 from ftgate_ext.inference.journal import Journal
 from ftgate_ext.judge.protocol import (
@@ -21,7 +20,9 @@ from ftgate_ext.judge.protocol import (
     parse_verdict,
     verdict_schema,
 )
+from ftgate_ext.runs import pair_records
 from ftgate_ext.schema import Judgment, PairVerdict, Response, Role
+from ftgate_ext.scores import is_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,7 @@ def plan_looks(
 
     Pairs in which a request failed are left out: there is nothing to compare.
     """
-    pairs, _ = pair_records(candidate_records, baseline_records)
+    pairs = pair_records(candidate_records, baseline_records)
     answered = [(a, b) for a, b in pairs if not is_unanswered(a) and not is_unanswered(b)]
     looks = []
     for mine, other in answered[:limit]:

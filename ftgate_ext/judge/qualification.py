@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ftgate_ext.schema import Estimate, Judgment, Qualification
-from ftgate_ext.stats.proportion import clopper_pearson, mcnemar_exact
+from ftgate_ext.stats.paired_binary import mcnemar_exact
+from ftgate_ext.stats.proportion import clopper_pearson
 
 if TYPE_CHECKING:
     from ftgate_ext.policy import JudgeSpec

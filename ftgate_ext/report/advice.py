@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from ftgate_ext.report.blocks import Step
 from ftgate_ext.report.figures import counted, end_sentence, listed
-from ftgate_ext.report.rules import ORDER, oriented_value, rests_on_approval
+from ftgate_ext.report.readings import rests_on_approval
+from ftgate_ext.report.rules import ORDER
+from ftgate_ext.report.units import oriented_value, unit_of
+from ftgate_ext.rules.outcome import OUT_OF_REACH
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import (
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 CHECK = "ftgate check gate.yaml"
 GATE = "ftgate gate gate.yaml"
 RESUME = "ftgate gate gate.yaml --run-dir RUN"
+FIRST_STEPS = 3
+"""So many steps stand on the first page."""
 
 
 def recommend(decision: Decision, comparisons: Comparisons, candidate: str) -> list[str]:
@@ -52,17 +57,43 @@ def plan_next_steps(
     qualification: Qualification | None,
 ) -> list[Step]:
     """Concrete steps in the order in which they should be taken; RUN is the run folder."""
-    open_rules = [r for r in decision.rules if r.outcome != "PASS"]
+    topics: dict[str, list[RuleResult]] = {}
+    for rule in decision.rules:
+        if rule.outcome != "PASS":
+            topics.setdefault(_topic(rule, comparisons), []).append(rule)
     steps = [
         *_missing_answers(comparisons),
-        *_regressions(open_rules),
-        *_training(open_rules, comparisons),
-        *_more_evidence(open_rules, comparisons, manifest),
-        *_judge(open_rules, comparisons, qualification),
-        *_others(open_rules),
+        *_regressions(topics.get("regressions", [])),
+        *_training(topics.get("training", [])),
+        *_more_evidence(topics.get("more cases", []), comparisons, manifest),
+        *_judge(topics.get("judge", []), comparisons, qualification),
+        *(_own_advice(rule) for rule in topics.get("own advice", [])),
         *_absent_models(manifest),
     ]
     return [*steps, *_last_steps(decision)]
+
+
+def begin_with(decision: Decision, steps: list[Step], candidate: str) -> list[str]:
+    """What to do next, for the first page: whether to ship, and the first concrete steps."""
+    concrete = [step.text for step in steps if step.command not in (CHECK, GATE)]
+    opening = [] if decision.verdict == "GO" else [_verdict_advice(decision, candidate)]
+    return [*opening, *concrete[:FIRST_STEPS]]
+
+
+def _topic(rule: RuleResult, comparisons: Comparisons) -> str:
+    """Which step takes care of a rule that does not hold; each is in exactly one."""
+    if rule.kind == "no_regression" and rule.outcome == "FAIL":
+        return "regressions"
+    on_cases = rule.estimate is not None and rule.task is not None
+    if rule.kind == "win_rate" and (not on_cases or _is_short(rule, comparisons)):
+        return "judge"
+    if not on_cases or rule.kind in ("no_regression", "per_bucket"):
+        return "own advice"
+    if _is_short(rule, comparisons):
+        return "training"
+    n = rule.estimate.n if rule.estimate else 0
+    is_hopeless = rule.cases_needed is not None and rule.cases_needed > OUT_OF_REACH * n
+    return "own advice" if is_hopeless else "more cases"
 
 
 def _missing_answers(comparisons: Comparisons) -> list[Step]:
@@ -80,7 +111,6 @@ def _regressions(rules: list[RuleResult]) -> list[Step]:
             f"gate.yaml. {r.sentence}"
         )
         for r in rules
-        if r.kind == "no_regression" and r.outcome == "FAIL"
     ]
 
 
@@ -91,20 +121,12 @@ def _is_short(rule: RuleResult, comparisons: Comparisons) -> bool:
     return rule.outcome == "FAIL" or not reached
 
 
-def _has_cases(rule: RuleResult) -> bool:
-    return rule.estimate is not None and rule.task is not None and rule.kind != "no_regression"
-
-
-def _training(rules: list[RuleResult], comparisons: Comparisons) -> list[Step]:
-    tasks = [
-        r.task
-        for r in rules
-        if r.task and r.kind != "win_rate" and _has_cases(r) and _is_short(r, comparisons)
-    ]
-    if not tasks:
+def _training(rules: list[RuleResult]) -> list[Step]:
+    if not rules:
         return []
-    names = listed(dict.fromkeys(tasks))
-    return [Step(f"Train for the failures on {names}: section (e) shows them.")]
+    tasks = listed(dict.fromkeys(rule.task or "" for rule in rules))
+    names = listed(rule.name for rule in rules)
+    return [Step(f"Train for the failures on {tasks}, which section (g) shows: {names}.")]
 
 
 def _more_evidence(
@@ -114,35 +136,47 @@ def _more_evidence(
     uses = {use.task: use for use in manifest.eval_sets}
     wanting: dict[str, list[RuleResult]] = {}
     for rule in rules:
-        if rule.task and _has_cases(rule) and not _is_short(rule, comparisons):
-            wanting.setdefault(rule.task, []).append(rule)
-    return [_more_cases(task, mine, uses.get(task)) for task, mine in wanting.items()]
+        wanting.setdefault(rule.task or "", []).append(rule)
+    return [_more_cases(task, mine, uses.get(task), comparisons) for task, mine in wanting.items()]
 
 
-def _more_cases(task: str, rules: list[RuleResult], use: EvalSetUse | None) -> Step:
-    undecided = listed(f"{r.name} (n = {r.estimate.n})" for r in rules if r.estimate)
+def _more_cases(
+    task: str, rules: list[RuleResult], use: EvalSetUse | None, comparisons: Comparisons
+) -> Step:
+    undecided = listed(_wanting(rule, comparisons) for rule in rules)
+    needed = max((rule.cases_needed or 0 for rule in rules), default=0)
     if use and use.limit is not None and use.limit < use.n_rows:
+        besides = " and add cases" if needed > use.n_rows else ""
         return Step(
-            f"Raise or drop the limit of {task} in gate.yaml: {use.limit} of {use.n_rows} rows were "
+            f"Raise or drop the limit of {task} in gate.yaml{besides}: {use.limit} of {use.n_rows} rows were "
             f"used, too few to decide: {undecided}."
         )
     return Step(f"Add cases to {task}: all of them were used, too few to decide: {undecided}.")
 
 
+def _wanting(rule: RuleResult, comparisons: Comparisons) -> str:
+    """'better (n = 40, about 3,400 cases in all needed)'."""
+    n = rule.estimate.n if rule.estimate else 0
+    needed = ""
+    if rule.cases_needed is not None:
+        things = unit_of(rule, comparisons).things
+        needed = f", about {rule.cases_needed:,} {things} in all needed"
+    return f"{rule.name} (n = {n}{needed})"
+
+
 def _judge(
-    rules: list[RuleResult], comparisons: Comparisons, qualification: Qualification | None
+    mine: list[RuleResult], comparisons: Comparisons, qualification: Qualification | None
 ) -> list[Step]:
-    mine = [r for r in rules if r.kind == "win_rate"]
+    if not mine:
+        return []
     lost = [r for r in mine if r.estimate and _is_short(r, comparisons)]
     if lost:
         others = listed(r.against or "the other" for r in lost)
         return [Step(f"Read in judgments.jsonl why the judge does not prefer it to {others}.")]
-    if all(r.estimate for r in mine):
-        return []
     if qualification is None:
         return [Step("Have a judge compare the answers in pairs, then decide again.", RESUME)]
     if qualification.fit:
-        return [_own_advice(r) for r in mine if r.estimate is None]
+        return [_own_advice(r) for r in mine]
     return [
         Step(
             f"Name another judge than {qualification.judge_model} in gate.yaml. The models are not "
@@ -150,11 +184,6 @@ def _judge(
             RESUME,
         )
     ]
-
-
-def _others(rules: list[RuleResult]) -> list[Step]:
-    """Budgets, and rules without evidence other than the judge's: what the rule itself says."""
-    return [_own_advice(r) for r in rules if r.estimate is None and r.kind != "win_rate"]
 
 
 def _own_advice(rule: RuleResult) -> Step:

@@ -47,6 +47,8 @@ class Plot:
     reference_text: str
     label: str
     """What a reader who does not see the drawing is told."""
+    limits_text: str = ""
+    """The limits in numbers, below a large drawing."""
 
     @property
     def anchor(self) -> str:
@@ -83,10 +85,11 @@ def plot_interval(
     reference: float,
     reference_text: str,
     label: str,
+    limits_text: str = "",
 ) -> Plot:
     """Place (lower, value, upper) and the reference line between the bounds."""
     lower, value, upper = (bounds.position(v) for v in interval)
-    return Plot(lower, value, upper, bounds.position(reference), reference_text, label)
+    return Plot(lower, value, upper, bounds.position(reference), reference_text, label, limits_text)
 
 
 @dataclass(frozen=True)
@@ -102,5 +105,9 @@ class Table:
     """One drawing a row, or none at all."""
     plot_after: int = 0
     """The column that the drawings stand behind."""
-    outcomes: int | None = None
-    """The column that holds outcomes of rules, to be shown as such."""
+    outcomes: tuple[int, ...] = ()
+    """The columns that hold outcomes of rules, to be shown as such."""
+    notes: list[str] = field(default_factory=list)
+    """What there is to know about the rows, below them."""
+    is_folded: bool = False
+    """Long and rarely read: the page shows the caption and opens on demand."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ftgate_ext import wording
 from ftgate_ext.wording import money, points
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 NOT_MEASURED = "not measured"
 HASH_CHARS = 12
 LEAST_P = 0.001
-LEAST_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,38 @@ class Scale:
 
 
 def scale_of(comparisons: Comparisons, task: str, metric: str) -> Scale:
-    """The scale of a metric: shares lie between 0 and 1, for every model."""
+    """The scale of a metric: shares lie between 0 and 1, for every model; their limits may not."""
     estimates = [
         level.estimate
         for level in comparisons.levels
         if (level.task, level.metric) == (task, metric) and level.estimate
     ]
-    return Scale(is_share=all(0 <= e.value <= 1 and (e.upper or 0) <= 1 for e in estimates))
+    return Scale(is_share=all(0 <= e.value <= 1 for e in estimates))
 
 
-def format_interval(estimate: Estimate, *, scale: Scale, difference: bool = False) -> str:
-    """'95 % CI 1.0% to 8.1%', or 'no interval'."""
+def format_interval(
+    estimate: Estimate, *, scale: Scale, difference: bool = False, why: str | None = None
+) -> str:
+    """'95 % CI 1.0% to 8.1%', or 'no interval' and why."""
     if estimate.lower is None or estimate.upper is None:
-        return "no interval"
+        return f"no interval: {why}" if why else "no interval"
     write = scale.difference if difference else scale.value
-    level = f"{estimate.level:.0%}".replace("%", " %") + " " if estimate.level else ""
+    level = f"{format_level(estimate.level)} " if estimate.level else ""
     return f"{level}CI {write(estimate.lower)} to {write(estimate.upper)}"
 
 
-def format_estimate(estimate: Estimate, *, scale: Scale, difference: bool = False) -> str:
-    """'2.5% (95 % CI 0.0% to 8.1%, n = 60)'."""
+def format_level(level: float | None) -> str:
+    """'95 %', or '98.33 %' where looks or a selection are paid for."""
+    percent = f"{100 * (0.95 if level is None else level):.2f}".rstrip("0").rstrip(".")
+    return f"{percent} %"
+
+
+def format_estimate(
+    estimate: Estimate, *, scale: Scale, difference: bool = False, why: str | None = None
+) -> str:
+    """'2.5% (95 % CI 0.0% to 8.1%, n = 60)'; `why` there is no interval, where there is none."""
     write = scale.difference if difference else scale.value
-    interval = format_interval(estimate, scale=scale, difference=difference)
+    interval = format_interval(estimate, scale=scale, difference=difference, why=why)
     return f"{write(estimate.value)} ({interval}, n = {estimate.n})"
 
 
@@ -71,10 +81,8 @@ def p_equals(p: float) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Two decimals; a short time is not written as zero."""
-    if seconds is None:
-        return NOT_MEASURED
-    return "< 0.01 s" if seconds < LEAST_SECONDS else f"{seconds:.2f} s"
+    """Seconds as in the rules' sentences."""
+    return NOT_MEASURED if seconds is None else wording.seconds(seconds)
 
 
 def format_money(usd: float | None) -> str:

@@ -54,7 +54,7 @@ def write_level(level: Level | None, scale: Scale) -> str:
     if level.estimate is None:
         why = f": {level.unavailable}" if level.unavailable else ""
         return f"{NOT_MEASURED}{why}{lacking}"
-    return format_estimate(level.estimate, scale=scale) + lacking
+    return format_estimate(level.estimate, scale=scale, why=level.no_interval) + lacking
 
 
 def write_price(card: ModelCard) -> str:

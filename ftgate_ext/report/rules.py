@@ -1,24 +1,31 @@
-"""The results of the rules, one by one: asked, seen, interval, evidence, outcome, what follows."""
+"""The results of the rules, one by one: asked, seen, how sure, what the data can see, what next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftgate_ext.report.blocks import Fact, Plot, Table, bounds_around, plot_interval
-from ftgate_ext.report.figures import Scale, format_interval, scale_of
-from ftgate_ext.report.models import find_operations
+from ftgate_ext.report.blocks import Fact, Plot, Table
+from ftgate_ext.report.figures import Scale, counted, format_level, p_equals, scale_of
+from ftgate_ext.report.models import find_level, find_operations
+from ftgate_ext.report.parts import plot_rule, tabulate_parts
+from ftgate_ext.report.readings import how_sure, name_outcome
+from ftgate_ext.report.units import (
+    NEGATED_KINDS,
+    find_comparison,
+    is_turned,
+    turn,
+    unit_of,
+    write_span,
+)
+from ftgate_ext.wording import percent
 
 if TYPE_CHECKING:
-    from ftgate_ext.schema import Comparison, Comparisons, Estimate, Outcome, RuleResult
+    from ftgate_ext.schema import Comparison, Comparisons, Outcome, RuleResult
 
-EVIDENCE_WORDS = {
-    "point": "point: the figure itself decides",
-    "significant": "significant: the figure reaches the mark and a test rejects chance",
-    "proven": "proven: the 95 % limit of the figure reaches the mark",
-}
-DRAWN_KINDS = frozenset({"superiority", "non_inferiority", "win_rate", "floor"})
 ORDER: dict[Outcome, int] = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
+USUAL_LEVEL = 0.95
+TESTED_KINDS = frozenset({"superiority", "non_inferiority", "win_rate"})
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,13 @@ class RuleView:
 
     name: str
     outcome: Outcome
+    sureness: str
+    """In a plain sentence."""
     sentence: str
     facts: list[Fact]
     plot: Plot | None
+    tables: list[Table]
+    """The rules inside."""
 
 
 def view_rules(rules: list[RuleResult], comparisons: Comparisons) -> list[RuleView]:
@@ -38,9 +49,11 @@ def view_rules(rules: list[RuleResult], comparisons: Comparisons) -> list[RuleVi
         RuleView(
             name=rule.name,
             outcome=rule.outcome,
+            sureness=how_sure(rule, comparisons).plain,
             sentence=rule.sentence,
             facts=_facts(rule, comparisons),
-            plot=_plot(rule, comparisons),
+            plot=plot_rule(rule, comparisons),
+            tables=tabulate_parts(rule, comparisons),
         )
         for rule in rules
     ]
@@ -50,117 +63,184 @@ def tabulate_rules(rules: list[RuleResult], comparisons: Comparisons) -> Table:
     """All rules at a glance."""
     return Table(
         caption="All rules of the policy",
-        columns=["Rule", "Outcome", "Asked", "Seen"],
-        rows=[[rule.name, _outcome(rule, comparisons), rule.asked, rule.seen] for rule in rules],
-        outcomes=1,
+        columns=["Rule", "Outcome", "How sure", "Asked", "Seen"],
+        rows=[
+            [r.name, name_outcome(r, comparisons), how_sure(r, comparisons).words, r.asked, r.seen]
+            for r in rules
+        ],
+        outcomes=(1,),
     )
-
-
-def _outcome(rule: RuleResult, comparisons: Comparisons) -> str:
-    approved = rests_on_approval(rule, comparisons)
-    return f"{rule.outcome} (approved)" if approved else rule.outcome
-
-
-def rests_on_approval(rule: RuleResult, comparisons: Comparisons) -> bool:
-    """Whether the rule passes only because somebody took the responsibility.
-
-    An approval of single cases may stand there although none of them regressed.
-    """
-    if rule.outcome != "PASS" or rule.approved is None:
-        return False
-    comparison = find_comparison(rule, comparisons)
-    return rule.kind != "no_regression" or comparison is None or bool(comparison.lost_cases)
 
 
 def _facts(rule: RuleResult, comparisons: Comparisons) -> list[Fact]:
-    return [
-        Fact("Outcome", f"{_outcome(rule, comparisons)}: {rule.sentence}"),
-        Fact("Asked", rule.asked),
-        Fact("Seen", rule.seen),
-        Fact("Interval", _interval(rule, comparisons)),
-        Fact("Evidence level", EVIDENCE_WORDS.get(rule.evidence, rule.evidence)),
-        Fact("n", _sample_size(rule, comparisons)),
-        Fact("Next step", rule.next_step or "none"),
-        Fact("Approval", rule.approved or "none"),
+    """What applies to this rule, in a fixed order."""
+    found = [
+        ("Outcome", f"{name_outcome(rule, comparisons)}: {rule.sentence}"),
+        ("How sure", how_sure(rule, comparisons).plain),
+        ("Asked", rule.asked),
+        ("Seen", rule.seen),
+        ("Interval", _interval(rule, comparisons)),
+        ("Limits that decide", _limits(rule, comparisons)),
+        ("Evidence level", _evidence(rule)),
+        ("Method and tests", _method(rule, comparisons)),
+        ("n", _sample_size(rule, comparisons)),
+        ("What this set can see", _visible(rule, comparisons)),
+        ("As a bare point rule", _bare(rule)),
+        *_what_next(rule, comparisons),
+        ("Approval", rule.approved),
     ]
+    return [Fact(term, text) for term, text in found if text]
 
 
-def _sample_size(rule: RuleResult, comparisons: Comparisons) -> str:
-    if rule.estimate is not None:
-        return f"{rule.estimate.n} cases"
-    operations = find_operations(comparisons, "candidate")
-    if rule.kind == "budget" and operations:
-        return f"{operations.n_requests} requests"
-    return "none"
-
-
-def _interval(rule: RuleResult, comparisons: Comparisons) -> str:
-    """The 95 % interval, and the limits at which the rule looks."""
-    if rule.kind == "budget":
-        return "none: a budget compares the measured value"
+def _interval(rule: RuleResult, comparisons: Comparisons) -> str | None:
+    """The two-sided interval of what was measured."""
     if rule.estimate is None:
-        return "none"
-    scale = _scale(rule, comparisons)
-    turned = _is_turned(rule, comparisons)
-    estimate = _turn(rule.estimate) if turned else rule.estimate
-    text = format_interval(estimate, scale=scale, difference=rule.kind != "floor")
+        return None
+    turned = is_turned(rule, comparisons)
+    estimate = turn(rule.estimate) if turned else rule.estimate
+    span = write_span(estimate.lower, estimate.upper, unit_of(rule, comparisons).write)
+    if span is None:
+        return None
+    text = f"{format_level(estimate.level)} CI {span}"
+    text += " of the difference" if rule.kind == "no_regression" else ""
+    return f"{text}; the sign is turned so that plus is better" if turned else text
+
+
+def _limits(rule: RuleResult, comparisons: Comparisons) -> str | None:
+    """The one-sided limits at which the rule looks, and what it asks of them."""
     if rule.kind == "no_regression":
-        return f"{text} of the difference; the rule counts regressed cases"
-    if rule.lower_one_sided is not None and rule.upper_one_sided is not None:
-        write = scale.value if rule.kind == "floor" else scale.difference
-        ends = f"{write(rule.lower_one_sided)} to {write(rule.upper_one_sided)}"
-        text += f"; the limits that decide (one-sided 95 %) are {ends}"
-    if turned:
-        text += "; the sign is turned so that plus is better"
-    return text + (f"; {rule.estimate.method}" if rule.estimate.method else "")
+        return "none: regressed cases are counted" if rule.estimate else None
+    if rule.threshold is None or rule.kind == "per_bucket":
+        return None
+    unit = unit_of(rule, comparisons)
+    span = unit.span(rule.lower_one_sided, rule.upper_one_sided)
+    asked = f"the rule asks for {unit.asked(rule.threshold)}"
+    if span is None:
+        return f"none: {_why_no_limits(rule, comparisons)}; {asked}"
+    why = _why_no_limits(rule, comparisons) if _lacks_limit(rule) else ""
+    wider = (rule.level or USUAL_LEVEL) > USUAL_LEVEL + 1e-9
+    paid = ", above 95 % because looks or a selection are paid for" if wider else ""
+    return f"{span}, one-sided {format_level(rule.level)} each{paid}{f' ({why})' if why else ''}; {asked}"
 
 
-def find_comparison(rule: RuleResult, comparisons: Comparisons) -> Comparison | None:
-    """The comparison that a rule looked at."""
-    key = (rule.task, rule.metric, rule.against)
-    return next((c for c in comparisons.comparisons if (c.task, c.metric, c.baseline) == key), None)
+def _lacks_limit(rule: RuleResult) -> bool:
+    return rule.lower_one_sided is None or rule.upper_one_sided is None
 
 
-def _scale(rule: RuleResult, comparisons: Comparisons) -> Scale:
-    if rule.task is None or rule.metric is None:
-        return Scale()
-    return scale_of(comparisons, rule.task, rule.metric)
-
-
-def _is_turned(rule: RuleResult, comparisons: Comparisons) -> bool:
-    """Whether less is better, so that the rule looked at the effect with the opposite sign."""
+def _why_no_limits(rule: RuleResult, comparisons: Comparisons) -> str:
+    """Why a limit is missing, as the comparison says."""
+    reasons: list[str | None] = []
     comparison = find_comparison(rule, comparisons)
-    return comparison is not None and not comparison.higher_is_better
+    if comparison:
+        ratio = comparison.ratio
+        reasons += [comparison.no_interval, ratio.no_interval if ratio else None]
+    if rule.task and rule.metric:
+        level = find_level(comparisons, rule.task, rule.metric, "candidate")
+        reasons.append(level.no_interval if level else None)
+    operations = find_operations(comparisons, "candidate")
+    if operations and rule.kind == "budget" and (found := operations.bounds.get(rule.metric or "")):
+        reasons.append(found.no_interval)
+    ratios = [r for r in comparisons.ratios if (r.quantity, r.baseline) == (rule.metric, rule.against)]  # fmt: skip
+    reasons += [r.ratio.no_interval for r in ratios if r.ratio]
+    return next((reason for reason in reasons if reason), "no limit can be given")
 
 
-def oriented_value(rule: RuleResult, comparisons: Comparisons) -> float | None:
-    """The figure of a rule, turned so that bigger is better."""
-    if rule.estimate is None:
+def _evidence(rule: RuleResult) -> str:
+    """The level of evidence in words."""
+    if rule.kind == "no_regression":
+        return "each regressed case counts, unless it is approved by name"
+    level = format_level(rule.level)
+    words = {
+        "point": "point: the figure itself decides, however uncertain it is",
+        "significant": "significant: the figure reaches the mark and a test rejects chance",
+        "proven": f"proven: the one-sided {level} limit of the figure clears the mark",
+        "screen": f"screen: fails only where harm is shown at {level}; a pass is no proof",
+        "any": "one route whose rules all hold is enough; each of them names its own level",
+    }
+    return words.get(rule.evidence, rule.evidence)
+
+
+def _method(rule: RuleResult, comparisons: Comparisons) -> str | None:
+    """How the figure was estimated, and the tests; the first one decides."""
+    method = rule.estimate.method if rule.estimate else None
+    if method and method.startswith("no interval"):
+        method = None
+    comparison = find_comparison(rule, comparisons) if rule.kind in TESTED_KINDS else None
+    tests = comparison.tests if comparison else []
+    written = [f"{test.name} {p_equals(test.p)}" for test in tests]
+    if len(written) > 1 and rule.evidence == "significant":
+        written[0] += " (this one counts)"
+    if written and rule.evidence != "significant":
+        written[0] = f'tests of "no difference", which do not decide here: {written[0]}'
+    return "; ".join([*([method] if method else []), *written]) or None
+
+
+def _sample_size(rule: RuleResult, comparisons: Comparisons) -> str | None:
+    """How many, in what is counted, with repeats, clusters and what is left out."""
+    comparison = find_comparison(rule, comparisons)
+    if rule.kind == "budget":
+        operations = find_operations(comparisons, "candidate")
+        if operations is None:
+            return None
+        asked = counted(operations.n_requests, "request")
+        answered = rule.estimate.n if rule.estimate else operations.n_requests
+        return asked if answered == operations.n_requests else f"{answered:,} answers to {asked}"
+    n = comparison.n_pairs if comparison else rule.estimate.n if rule.estimate else None
+    if n is None:
         return None
-    return -rule.estimate.value if _is_turned(rule, comparisons) else rule.estimate.value
+    things = unit_of(rule, comparisons).things
+    return f"{n:,} {things if n != 1 else things[:-1]}{describe_sample(comparison)}"
 
 
-def _turn(estimate: Estimate) -> Estimate:
-    """The same effect with the opposite sign."""
-    ends = {"lower": estimate.upper, "upper": estimate.lower}
-    turned = {name: None if end is None else -end for name, end in ends.items()}
-    return estimate.model_copy(update={"value": -estimate.value, **turned})
+def describe_sample(comparison: Comparison | None) -> str:
+    """', in 120 clusters, 5 answers each, 2 left out': what n alone does not say."""
+    if comparison is None:
+        return ""
+    left_out = comparison.n_excluded + comparison.n_unpaired
+    parts = [
+        f"in {counted(comparison.n_clusters, 'cluster')}" if comparison.n_clusters else "",
+        f"{comparison.repeats} answers each" if comparison.repeats > 1 else "",
+        f"{left_out} more left out" if left_out else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
-def _plot(rule: RuleResult, comparisons: Comparisons) -> Plot | None:
-    """The limits that the rule looks at, against its threshold; bigger is better, to the right."""
-    low, high, threshold = rule.lower_one_sided, rule.upper_one_sided, rule.threshold
-    value = oriented_value(rule, comparisons)
-    if value is None or low is None or high is None or threshold is None:
+def _visible(rule: RuleResult, comparisons: Comparisons) -> str | None:
+    """The smallest true effect that so many cases show."""
+    if rule.mde is None:
         return None
-    if rule.kind not in DRAWN_KINDS:
-        return None
-    scale = _scale(rule, comparisons)
-    write = scale.value if rule.kind == "floor" else scale.difference
-    label = (
-        f"{write(value)}, one-sided 95 % limits {write(low)} and {write(high)}; "
-        f"the rule asks for {write(threshold)}"
+    scale = Scale()
+    if rule.task and rule.metric:
+        scale = scale_of(comparisons, rule.task, rule.metric)
+    return (
+        f"a true difference of {scale.difference(rule.mde).lstrip('+')} or more, in 80 of 100 runs "
+        "(two-sided 5 %); smaller ones mostly go unseen"
     )
-    bounds = bounds_around([low, value, high, threshold])
-    text = f"asked {write(threshold)}"
-    return plot_interval(bounds, (low, value, high), threshold, text, label)
+
+
+def _bare(rule: RuleResult) -> str | None:
+    """The bare figure's reading, and how often luck alone passes it."""
+    if rule.point_outcome is None:
+        return None
+    chance = rule.chance_unchanged_passes
+    is_count = rule.kind == "no_regression"
+    if chance is None or (is_count and chance == 1):
+        return rule.point_outcome
+    if is_count:
+        model = "where as many cases change by luck alone, a model that is no worse"
+        return f"{rule.point_outcome}; {model} keeps them all {percent(chance)} of the time"
+    absolute = rule.kind in NEGATED_KINDS or rule.kind in ("floor", "ratio")
+    model = "a model exactly at the mark" if absolute else "a model that differs in nothing"
+    return f"{rule.point_outcome}; {model} would pass this point rule {percent(chance)} of the time"
+
+
+def _what_next(rule: RuleResult, comparisons: Comparisons) -> list[tuple[str, str | None]]:
+    """How many cases would settle it, and the next step; once where that says both."""
+    needed = rule.cases_needed
+    if needed is None:
+        return [("Next step", rule.next_step)]
+    if rule.next_step and f"{needed:,}" in rule.next_step:
+        return [("To settle it", rule.next_step)]
+    things = unit_of(rule, comparisons).things
+    settle = f"about {needed:,} {things} in all, if the figure stays where it is"
+    return [("To settle it", settle), ("Next step", rule.next_step)]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ftgate_ext.schema import Comparisons, Qualification, RunManifest
 
 
+MANY_ROWS = 20
+"""Longer lists of files are folded."""
+
+
 def describe_judge(qualification: Qualification | None) -> list[Fact]:
     """What the judge showed about itself."""
     if qualification is None:
@@ -63,22 +67,33 @@ def _position(qualification: Qualification) -> str:
 
 
 def tabulate_eval_sets(manifest: RunManifest) -> Table:
-    """Which data was used, and how much of it."""
+    """Which data was used, how much of it, and how often."""
     return Table(
         caption="Eval sets",
-        columns=["Task", "Rows", "Used", "File", "sha256"],
+        columns=["Task", "Rows", "Used", "Asked", "File", "sha256"],
         rows=[
             [
-                use.task,
+                f"{use.group}: {use.task}" if use.group else use.task,
                 format_count(use.n_rows),
                 "all" if use.limit is None else f"first {min(use.limit, use.n_rows)}",
+                "once" if use.repeats == 1 else f"{use.repeats} times",
                 _file_name(use.file),
                 short_hash(use.sha256),
             ]
             for use in manifest.eval_sets
         ],
         numeric=(1,),
+        is_folded=len(manifest.eval_sets) > MANY_ROWS,
     )
+
+
+def find_groups(manifest: RunManifest) -> dict[str, list[str]]:
+    """The groups of tasks that the policy named, with the tasks of each."""
+    groups: dict[str, list[str]] = {}
+    for use in manifest.eval_sets:
+        if use.group:
+            groups.setdefault(use.group, []).append(use.task)
+    return groups
 
 
 def _file_name(path: str) -> str:
@@ -115,7 +130,8 @@ def tabulate_served(manifest: RunManifest) -> Table:
 def tabulate_files(comparisons: Comparisons) -> Table:
     """The files of the run folder that the figures came from."""
     rows = [[role, name] for role, names in comparisons.sources.items() for name in names]
-    return Table(caption="Source files, in the run folder", columns=["Role", "File"], rows=rows)
+    caption, is_long = "Source files, in the run folder", len(rows) > MANY_ROWS
+    return Table(caption=caption, columns=["Role", "File"], rows=rows, is_folded=is_long)
 
 
 def describe_run(manifest: RunManifest, comparisons: Comparisons) -> list[Fact]:

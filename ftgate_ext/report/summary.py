@@ -11,7 +11,6 @@ from ftgate_ext.report.figures import (
     end_sentence,
     format_count,
     format_estimate,
-    format_money,
     format_seconds,
     format_time,
     listed,
@@ -20,9 +19,11 @@ from ftgate_ext.report.figures import (
     short_hash,
 )
 from ftgate_ext.report.models import find_level, find_operations, write_level
+from ftgate_ext.report.operations import describe_ratio, write_quantity
 from ftgate_ext.wording import plain
 
 if TYPE_CHECKING:
+    from ftgate_ext.report.figures import Scale
     from ftgate_ext.schema import (
         Comparison,
         Comparisons,
@@ -65,9 +66,20 @@ def summarise_run(manifest: RunManifest, decision: Decision) -> list[Fact]:
     return [
         Fact("Compared", "; ".join(present)),
         *([Fact("Took no part", "; ".join(absent))] if absent else []),
+        *_bare_verdict(decision),
         Fact("When", when),
         Fact("Policy", f"{decision.policy_name} ({short_hash(decision.policy_hash)})"),
         Fact("Run", decision.run_id),
+    ]
+
+
+def _bare_verdict(decision: Decision) -> list[Fact]:
+    point, verdict = decision.point_verdict, decision.verdict
+    if point is None:
+        return []
+    relation = "the same" if point == verdict else f"{point}, not {verdict}"
+    return [
+        Fact("Read as bare figures", f"{relation}; section (c) sets both readings side by side")
     ]
 
 
@@ -85,6 +97,7 @@ def find_key_findings(
         KeyFinding("Task quality", _quality(comparisons, primary)),
         KeyFinding("Judge", _preference(comparisons, qualification)),
         KeyFinding("Regressions", _regressions(comparisons, decision.rules)),
+        *_kept(decision.rules),
         KeyFinding("Safety", safety or ["Not measured: no safety metric in this run."]),
         KeyFinding("Format", form or ["Not measured: no format metric in this run."]),
         KeyFinding("Cost and latency", _cost(comparisons)),
@@ -105,7 +118,18 @@ def _quality(comparisons: Comparisons, primary: tuple[str, str] | None) -> list[
         return [end_sentence(text), "There is no model to compare with."]
     theirs = write_level(find_level(comparisons, task, metric, other), scale)
     difference = _difference(comparisons, task, metric, other)
-    return [end_sentence(f"{text}; {other} {theirs}"), f"Candidate {difference}."]
+    visible = _visible(_find(comparisons, task, metric, other), scale)
+    return [end_sentence(f"{text}; {other} {theirs}"), f"Candidate {difference}.", *visible]
+
+
+def _visible(comparison: Comparison | None, scale: Scale) -> list[str]:
+    """What a set could have seen, where it saw nothing."""
+    if comparison is None or comparison.mde is None or not comparison.tests:
+        return []
+    if comparison.tests[0].p < comparison.alpha_two_sided:
+        return []
+    mde = scale.difference(comparison.mde).lstrip("+")
+    return [f"A true difference under {mde} mostly goes unseen with so many cases."]
 
 
 def _find(comparisons: Comparisons, task: str | None, metric: str, role: Role) -> Comparison | None:
@@ -142,6 +166,11 @@ def _preference(comparisons: Comparisons, qualification: Qualification | None) -
         return [verdict, *qualification.reasons]
     rates = [c for c in comparisons.comparisons if c.kind == "win_rate"]
     sentences = [_win_rate(c, comparisons) for c in rates]
+    sentences += [
+        f"Mean rubric score, 1 to 5 brought to 0 to 1: candidate {_difference(comparisons, c.task, c.metric, c.baseline)}."
+        for c in comparisons.comparisons
+        if c.metric == "rubric" and c.difference
+    ]
     return sentences or [f"{qualification.judge_model} is qualified, but there is no win rate."]
 
 
@@ -165,6 +194,14 @@ def _regressions(comparisons: Comparisons, rules: list[RuleResult]) -> list[str]
     names = f": {listed(lost)}" if lost else ""
     count = f"{len(lost)} of {counted(comparison.n_pairs, 'case')} regressed against production"
     return [f"{count}{names}.", "No rule of the policy asks for it."]
+
+
+def _kept(rules: list[RuleResult]) -> list[KeyFinding]:
+    """What the rules on benchmarks and buckets found; safety has a topic of its own."""
+    kinds = ("non_inferiority", "pooled_non_inferiority", "per_bucket")
+    mine = [r for r in rules if r.kind in kinds and r.metric not in SAFETY_METRICS]
+    sentences = [f"{r.name}, {r.outcome}: {end_sentence(r.sentence)}" for r in mine]
+    return [KeyFinding("Kept skills", sentences)] if sentences else []
 
 
 def _own_figures(
@@ -195,10 +232,10 @@ def _cost(comparisons: Comparisons) -> list[str]:
             sentences.append(f"{role.capitalize()}: {NOT_MEASURED}.")
             continue
         sentences.append(
-            f"{role.capitalize()}: {format_money(operations.cost_usd_per_request)} per request, "
+            f"{role.capitalize()}: {write_quantity(operations, 'cost_usd_per_request')} per request, "
             f"latency p50 {format_seconds(operations.latency_p50_s)}, "
-            f"p95 {format_seconds(operations.latency_p95_s)} "
-            f"(n = {operations.n_requests}, concurrency {format_count(operations.concurrency)})."
+            f"p95 {write_quantity(operations, 'latency_p95_s')}; "
+            f"{counted(operations.n_requests, 'request')}, concurrency {format_count(operations.concurrency)}."
         )
     return sentences
 
@@ -219,4 +256,12 @@ def _frontier(
     level = find_level(comparisons, *primary, "frontier")
     theirs = write_level(level, scale_of(comparisons, *primary))
     difference = _difference(comparisons, *primary, "frontier")
-    return [f"{card.name}: {plain(primary[1])} {theirs}.", f"Candidate {difference}."]
+    ratios = [
+        describe_ratio(comparisons, quantity, "frontier")
+        for quantity in ("cost_usd_per_request", "latency_p95_s")
+    ]
+    return [
+        f"{card.name}: {plain(primary[1])} {theirs}.",
+        f"Candidate {difference}.",
+        *(f"Candidate against frontier: {ratio}." for ratio in ratios if ratio),
+    ]

@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftgate_ext.report.figures import format_p, scale_of, short_hash
-from ftgate_ext.report.models import find_level, tabulate_operations
-from ftgate_ext.report.quality import tabulate_differences, tabulate_levels
+from ftgate_ext.report.models import tabulate_operations
+from ftgate_ext.report.operations import tabulate_bounds, tabulate_ratios
+from ftgate_ext.report.quality import (
+    RUBRIC,
+    RUBRIC_NOTE,
+    describe_design,
+    head_interval,
+    name_metric,
+    tabulate_differences,
+    tabulate_levels,
+    write_interval,
+    write_mde,
+    write_own,
+)
 from ftgate_ext.report.render import render_template
 from ftgate_ext.report.text import cell_width, clean_line, wrap_line
-from ftgate_ext.wording import plain
 
 if TYPE_CHECKING:
-    from ftgate_ext.report.figures import Scale
-    from ftgate_ext.schema import Comparison, Comparisons, Decision, Estimate, RuleResult
+    from ftgate_ext.report.blocks import Table
+    from ftgate_ext.schema import Comparison, Comparisons, Decision, RuleResult
 
 COLUMNS = 100
 GAP = "  "
@@ -28,20 +39,39 @@ def decision_table(decision: Decision) -> str:
     table = lay_out(["Outcome", "Rule", "Asked, seen, next"], rows, flexible=(1, 2))
     notes = [line for warning in decision.warnings for line in _note(warning)]
     return "\n".join([
-        *wrap_line(f"{policy}, run {decision.run_id}", COLUMNS), "", *table, "", *notes,
+        *wrap_line(f"{policy}, run {decision.run_id}", COLUMNS), "", *table, "", *notes, *_bare_verdict(decision),
         f"Verdict: {decision.verdict} (exit code {decision.exit_code})",
     ])  # fmt: skip
 
 
+def _bare_verdict(decision: Decision) -> list[str]:
+    if decision.point_verdict in (None, decision.verdict):
+        return []
+    return [f"Read as bare figures: {decision.point_verdict}"]
+
+
 def _rule_text(rule: RuleResult) -> str:
-    lines = [f"asked: {rule.asked}", f"seen: {rule.seen}"]
-    if rule.estimate is None and rule.outcome == "INCONCLUSIVE":
+    lines = [f"asked: {rule.asked}", f"seen: {rule.seen}", *_inner_lines(rule)]
+    if rule.estimate is None and rule.outcome == "INCONCLUSIVE" and not rule.parts:
         lines.append(rule.sentence)
+    if rule.point_outcome and rule.point_outcome != rule.outcome:
+        lines.append(f"as a bare figure: {rule.point_outcome}")
     if rule.next_step:
         lines.append(f"next: {rule.next_step}")
     if rule.approved:
         lines.append(f"approved: {rule.approved}")
     return "\n".join(map(clean_line, lines))
+
+
+def _inner_lines(rule: RuleResult) -> list[str]:
+    """The rules of the routes; buckets stand in the report."""
+    if rule.kind not in ("any_route", "route"):
+        return []
+    return [
+        line
+        for part in rule.parts
+        for line in [f"- {part.outcome}, {part.name}: {part.seen}", *_inner_lines(part)]
+    ]
 
 
 def _note(text: str) -> list[str]:
@@ -53,46 +83,45 @@ def comparison_table(comparisons: Comparisons) -> str:
     """Paired differences, task by task, and operations, for a terminal."""
     tasks = dict.fromkeys(c.task for c in comparisons.comparisons)
     lines = [line for task in tasks for line in [*_task_lines(task, comparisons), ""]]
-    operations = tabulate_operations(comparisons)
-    lines += [
-        operations.caption,
-        *lay_out(operations.columns, operations.rows, flexible=(1,), right=operations.numeric),
+    tables = [
+        tabulate_operations(comparisons),
+        *tabulate_bounds(comparisons),
+        *tabulate_ratios(comparisons),
     ]
-    return "\n".join(lines)
+    for table in tables:
+        lines += [*_table_lines(table), ""]
+    return "\n".join(lines[:-1])
+
+
+def _table_lines(table: Table) -> list[str]:
+    widths = range(1, len(table.columns))
+    flexible = tuple(i for i in widths if i not in table.numeric)
+    rows = lay_out(table.columns, table.rows, flexible=flexible, right=table.numeric)
+    return [*wrap_line(table.caption, COLUMNS), *rows]
 
 
 def _task_lines(task: str, comparisons: Comparisons) -> list[str]:
     mine = [c for c in comparisons.comparisons if c.task == task]
-    columns = ["Metric", "Candidate", "Against", "Other", "Difference", "Interval", "p", "n"]
+    columns = ["Metric", "Candidate", "Against", "Other", "Difference", head_interval(mine), "p", "n", "Can see"]  # fmt: skip
     rows = [_comparison_row(c, comparisons) for c in mine]
-    table = lay_out(columns, rows, flexible=(0, 5), right=(1, 3, 4, 6, 7))
-    return [*wrap_line(task, COLUMNS), *table]
+    table = lay_out(columns, rows, flexible=(0, 5), right=(1, 3, 4, 6, 7, 8))
+    notes = describe_design(mine)
+    notes += [RUBRIC_NOTE] if any(c.metric.startswith(RUBRIC) for c in mine) else []
+    notes += ["Can see: the smallest true difference shown in 80 of 100 runs."] if any(c.mde for c in mine) else []  # fmt: skip
+    return [*wrap_line(task, COLUMNS), *table, *(line for n in notes for line in _note(n))]
 
 
 def _comparison_row(comparison: Comparison, comparisons: Comparisons) -> list[str]:
     scale = scale_of(comparisons, comparison.task, comparison.metric)
-    own, other = (_own_value(comparison, role, comparisons, scale) for role in (comparison.candidate, comparison.baseline))  # fmt: skip
+    own, other = (write_own(comparison, comparisons, mine=x) or NONE for x in (True, False))
     figure = [NONE, comparison.unavailable or "not measured"]
     if comparison.difference:
-        estimate = comparison.difference
-        figure = [scale.difference(estimate.value), _limits(estimate, scale)]
+        figure = [scale.difference(comparison.difference.value), write_interval(comparison, scale)]
     p = format_p(comparison.tests[0].p) if comparison.tests else NONE
-    name = plain(comparison.metric)
-    return [name, own, comparison.baseline, other, *figure, p, str(comparison.n_pairs)]
-
-
-def _own_value(comparison: Comparison, role: str, comparisons: Comparisons, scale: Scale) -> str:
-    if comparison.kind == "win_rate":
-        rate = comparison.candidate_estimate if role == comparison.candidate else None
-        return scale.value(rate.value) if rate else NONE
-    level = find_level(comparisons, comparison.task, comparison.metric, role)
-    return scale.value(level.estimate.value) if level and level.estimate else NONE
-
-
-def _limits(estimate: Estimate, scale: Scale) -> str:
-    if estimate.lower is None or estimate.upper is None:
-        return "no interval"
-    return f"{scale.difference(estimate.lower)} to {scale.difference(estimate.upper)}"
+    return [
+        name_metric(comparison), own, comparison.baseline, other, *figure, p,
+        str(comparison.n_pairs), write_mde(comparison, scale) or NONE,
+    ]  # fmt: skip
 
 
 def lay_out(
@@ -158,5 +187,9 @@ def comparison_markdown(comparisons: Comparisons) -> str:
         comparisons=comparisons,
         levels=tabulate_levels(comparisons),
         differences=tabulate_differences(comparisons),
-        operations=tabulate_operations(comparisons),
+        operations=[
+            tabulate_operations(comparisons),
+            *tabulate_bounds(comparisons),
+            *tabulate_ratios(comparisons),
+        ],
     )

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtr, chdtrc, ndtr
-from scipy.stats import fisher_exact
 
 from ftgate_ext.stats.checks import check_open_share
 from ftgate_ext.stats.limits import Limits, NoLimits
@@ -312,6 +311,8 @@ def pass_rate_drop(
         [candidate_passes, candidate_runs - candidate_passes],
         [baseline_passes, baseline_runs - baseline_passes],
     ]
+    from scipy.stats import fisher_exact  # half a second to import
+
     p = float(fisher_exact(table, alternative="less").pvalue)
     verdict: Literal["FAIL", "RERUN", "PASS"] = "RERUN"
     if candidate_passes * baseline_runs >= baseline_passes * candidate_runs:

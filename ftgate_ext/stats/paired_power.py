@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, gammaln, xlog1py, xlogy
-from scipy.stats import binom
 
 from ftgate_ext.stats.checks import check_open_share
 from ftgate_ext.stats.floor_power import least_count
@@ -68,6 +67,8 @@ def power_of_mcnemar_mid_p(
     pairs = _discordant(n, discordance, difference)
     m, half = pairs.counts, alpha / 2
     # P(X < k) + P(X = k) / 2 <= alpha / 2 holds for the quantile less one, and not for it plus one.
+    from scipy.stats import binom  # half a second to import
+
     quantile = binom.ppf(half, m, 0.5).astype(np.int64)
     mid = (_at_least(m - quantile, m, 0.5) + _at_least(m - quantile + 1, m, 0.5)) / 2
     enough = m - np.where(mid <= half, quantile, quantile - 1)

@@ -7,26 +7,11 @@ same cases are compared in `paired_binary`, not with the difference of two indep
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 from scipy.special import betaincinv, ndtri
 
 from ftgate_ext.stats.checks import check_open_share
 from ftgate_ext.stats.limits import Limits as Limits  # noqa: PLC0414 - handed on
-
-if TYPE_CHECKING:
-    from ftgate_ext.stats.paired_binary import mcnemar_exact as mcnemar_exact  # noqa: PLC0414
-    from ftgate_ext.stats.paired_binary import tango_interval as tango_interval  # noqa: PLC0414
-    from ftgate_ext.stats.paired_binary import tango_z as tango_z  # noqa: PLC0414
-
-
-def __getattr__(name: str) -> Any:
-    # What moved is still found here; a plain import would be a circle.
-    if name in {"mcnemar_exact", "tango_interval", "tango_z"}:
-        from ftgate_ext.stats import paired_binary
-
-        return getattr(paired_binary, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def check_count(successes: int, n: int) -> None:

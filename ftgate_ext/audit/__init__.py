@@ -1,0 +1,1 @@
+"""How often a policy is wrong: known truths are planted into a run's data, and the policy is asked."""

@@ -1,0 +1,274 @@
+"""Scores of one model, or of two on the same cases -> estimates with limits and tests.
+
+Which method for which score, and when there is no interval. Knows arrays, settings and the types on
+disk; no records, no rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftgate_ext.schema import Bound, Estimate, TestResult
+from ftgate_ext.settings import Alphas, Settings, to_estimate
+from ftgate_ext.stats.clustered_proportion import clopper_pearson_clusters
+from ftgate_ext.stats.f1 import f1_delta, f1_difference, f1_of_sums, f1_pseudo_values
+from ftgate_ext.stats.limits import Limits, NoLimits
+from ftgate_ext.stats.mean import MIN_CLUSTERS, MeanTest, cluster_t, paired_t, sign_flip
+from ftgate_ext.stats.paired_binary import mcnemar_exact, mcnemar_mid_p, tango_interval
+from ftgate_ext.stats.planning import mde_from_standard_error
+from ftgate_ext.stats.power import mde_mcnemar
+from ftgate_ext.stats.proportion import clopper_pearson
+from ftgate_ext.stats.randomization import randomization_test
+from ftgate_ext.stats.ratio import fieller
+from ftgate_ext.stats.resample import bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ftgate_ext.pairing import Kind
+
+Array = np.ndarray[Any, Any]
+
+FEW_CASES = 30
+"""Below, means are tested by exchanging signs: the t-test needs a central limit."""
+FEWEST_CASES = 8
+"""Below, a bootstrap has nothing to resample from."""
+FEW_CLUSTERS = 20
+"""Below, cluster sums are tested by exchanging signs."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a comparison says about a paired difference."""
+
+    estimate: Estimate
+    lower: float | None
+    upper: float | None
+    """One-sided limits at the task's test level."""
+    tests: list[TestResult]
+    standard_error: float | None = None
+    no_interval: str | None = None
+
+    mde: float | None = None
+    """Smallest true difference seen at 80 % power, two-sided 5 %; None where there is none."""
+
+
+def bound(interval: Callable[[float], Limits | NoLimits], level: float, alphas: Alphas) -> Bound:
+    """Limits at two levels as one `Bound`: the interval to show, and the limits that decide."""
+    shown, deciding = interval(level), interval(alphas.level)
+    why = next((x.why for x in (shown, deciding) if isinstance(x, NoLimits)), None)
+    found = Bound(estimate=to_estimate(shown), alpha_one_sided=alphas.one_sided, no_interval=why)
+    if isinstance(deciding, NoLimits):
+        return found
+    ends = {"lower_one_sided": deciding.lower, "upper_one_sided": deciding.upper}
+    return found.model_copy(update=ends)
+
+
+# --- one model
+
+
+def estimate_level(
+    kind: Kind, values: Array, clusters: Array | None, settings: Settings, alphas: Alphas
+) -> Bound:
+    """A model's own figure.
+
+    Args:
+        kind: What the scores are.
+        values: Shape (cases, 1 or 3), finite.
+        clusters: Per case, or None.
+        settings: Resamples, seed and level.
+        alphas: Of the one-sided limits.
+    """
+    if kind == "f1":
+        return _f1_level(values, clusters, settings, alphas)
+    flat = values[:, 0]
+    if clusters is not None and kind == "binary":
+        return bound(
+            lambda level: clopper_pearson_clusters(flat, clusters, level), settings.level, alphas
+        )
+    if clusters is not None:
+        return bound(
+            lambda level: _limits(cluster_t(flat, clusters, level)), settings.level, alphas
+        )
+    if kind == "binary":
+        k, n = int(flat.sum()), len(flat)
+        return bound(lambda level: clopper_pearson(k, n, level), settings.level, alphas)
+    zero = np.zeros(len(flat))
+    return bound(lambda level: _limits(paired_t(flat, zero, level), "t"), settings.level, alphas)
+
+
+def _limits(test: MeanTest | NoLimits, method: str | None = None) -> Limits | NoLimits:
+    if isinstance(test, NoLimits):
+        return test
+    found = test.limits
+    if method is None:
+        return found
+    return Limits(found.value, found.lower, found.upper, found.level, found.n, method)
+
+
+def _f1_level(values: Array, clusters: Array | None, settings: Settings, alphas: Alphas) -> Bound:
+    value = float(f1_of_sums(values.sum(axis=0, keepdims=True))[0])
+    if len(values) < FEWEST_CASES:
+        why = f"{len(values)} cases; at least {FEWEST_CASES} are needed"
+        return Bound(estimate=to_estimate(NoLimits(value, len(values), why)), no_interval=why)
+    result = bootstrap(
+        values, f1_of_sums, settings.seed, settings.resamples, settings.level,
+        clusters=clusters, alpha=alphas.one_sided,
+    )  # fmt: skip
+    if isinstance(result, NoLimits):
+        return Bound(estimate=to_estimate(result), no_interval=result.why)
+    if result.degenerate:
+        why = "all resamples alike"
+        return Bound(estimate=to_estimate(NoLimits(value, len(values), why)), no_interval=why)
+    method = result.interval.method.removeprefix("paired ")
+    return Bound(
+        estimate=to_estimate(result.interval, method=method), alpha_one_sided=alphas.one_sided,
+        lower_one_sided=result.lower_one_sided, upper_one_sided=result.upper_one_sided,
+    )  # fmt: skip
+
+
+# --- two models on the same cases
+
+
+def estimate_difference(
+    kind: Kind, left: Array, right: Array, clusters: Array | None, settings: Settings, alphas: Alphas,
+    *, extra_tests: bool = True,
+) -> Difference:  # fmt: skip
+    """Candidate minus baseline.
+
+    Pass/fail: Tango's score limits and McNemar's mid-p. F1: paired bootstrap. Means: paired t, under
+    30 cases by exchanging signs. Clusters: CR1 and t(G - 1), under 20 by exchanging signs, under 8
+    no interval (`stats` has the sources).
+
+    Args:
+        kind: What the scores are.
+        left: Candidate, shape (cases, 1 or 3), finite.
+        right: Baseline, the same cases.
+        clusters: Per case, or None where every case stands alone.
+        settings: Resamples, seed and level.
+        alphas: Of the one-sided limits.
+        extra_tests: Whether tests that do not decide are made too.
+    """
+    if kind == "f1":
+        if clusters is not None:
+            return _from_tests(
+                lambda level: f1_delta(left, right, level, clusters), "F1 by influence, clusters", settings, alphas
+            )  # fmt: skip
+        return _f1_difference(left, right, settings, alphas, extra_tests=extra_tests)
+    a, b = left[:, 0], right[:, 0]
+    if clusters is not None:
+        return _clustered(a - b, clusters, settings, alphas, is_binary=kind == "binary")
+    if kind == "binary":
+        return _binary_difference(a, b, settings, alphas, extra_tests=extra_tests)
+    if len(a) < FEW_CASES:
+        return _from_tests(
+            lambda level: sign_flip(a - b, None, level, settings.seed), "sign flip", settings, alphas
+        )  # fmt: skip
+    return _from_tests(lambda level: paired_t(a, b, level), "paired t", settings, alphas)
+
+
+def _clustered(
+    differences: Array, clusters: Array, settings: Settings, alphas: Alphas, *, is_binary: bool
+) -> Difference:
+    n_clusters = len(np.unique(clusters))
+    if is_binary and np.ptp(differences) == 0 and n_clusters >= MIN_CLUSTERS:
+        return _copies(float(differences[0]), n_clusters, settings, alphas)
+    if n_clusters < FEW_CLUSTERS:
+        return _from_tests(
+            lambda level: sign_flip(differences, clusters, level, settings.seed),
+            "sign flip of clusters", settings, alphas,
+        )  # fmt: skip
+    return _from_tests(
+        lambda level: cluster_t(differences, clusters, level), "t of clusters (CR1)", settings, alphas
+    )  # fmt: skip
+
+
+def _copies(difference: float, n: int, settings: Settings, alphas: Alphas) -> Difference:
+    """Pass/fail without any spread: each cluster counts as one pair, as if its cases were copies."""
+    gained, lost = (n if difference > 0 else 0), (n if difference < 0 else 0)
+    shown, deciding = (tango_interval(gained, lost, n, x) for x in (settings.level, alphas.level))
+    tests = [TestResult(name="McNemar mid-p of clusters", p=mcnemar_mid_p(gained, lost))]
+    return Difference(to_estimate(shown), deciding.lower, deciding.upper, tests)
+
+
+def _from_tests(
+    test: Callable[[float], MeanTest | NoLimits], name: str, settings: Settings, alphas: Alphas
+) -> Difference:
+    shown, deciding = test(settings.level), test(alphas.level)
+    if isinstance(shown, NoLimits):
+        return Difference(to_estimate(shown), None, None, [], no_interval=shown.why)
+    estimate = to_estimate(shown.limits)
+    tests = [TestResult(name=name, p=shown.p)]
+    if isinstance(deciding, NoLimits):
+        return Difference(estimate, None, None, tests, shown.standard_error, deciding.why)
+    return Difference(
+        estimate, deciding.limits.lower, deciding.limits.upper, tests, shown.standard_error,
+        mde=mde_from_standard_error(shown.standard_error),
+    )  # fmt: skip
+
+
+def _binary_difference(
+    left: Array, right: Array, settings: Settings, alphas: Alphas, *, extra_tests: bool
+) -> Difference:
+    n, gained, lost = len(left), int((left > right).sum()), int((left < right).sum())
+    deciding = tango_interval(gained, lost, n, alphas.level)
+    detail = f"{gained} gained, {lost} lost"
+    tests = [TestResult(name="McNemar mid-p", p=mcnemar_mid_p(gained, lost), detail=detail)]
+    if extra_tests:
+        tests.append(TestResult(name="McNemar exact", p=mcnemar_exact(gained, lost), detail=detail))
+        t = paired_t(left, right)
+        tests += [] if isinstance(t, NoLimits) else [TestResult(name="paired t", p=t.p)]
+    square = (gained + lost - (gained - lost) ** 2 / n) / n**2
+    return Difference(
+        to_estimate(tango_interval(gained, lost, n, settings.level)), deciding.lower, deciding.upper,
+        tests, float(np.sqrt(square)) or None, mde=mde_mcnemar(n, (gained + lost) / n),
+    )  # fmt: skip
+
+
+def _f1_difference(
+    left: Array, right: Array, settings: Settings, alphas: Alphas, *, extra_tests: bool
+) -> Difference:
+    rows = np.column_stack([left, right])
+    value = float(f1_difference(rows.sum(axis=0, keepdims=True))[0])
+    why = (
+        None
+        if len(rows) >= FEWEST_CASES
+        else f"{len(rows)} cases; at least {FEWEST_CASES} are needed"
+    )
+    if why is None:
+        result = bootstrap(
+            rows, f1_difference, settings.seed, settings.resamples, settings.level,
+            alpha=alphas.one_sided,
+        )  # fmt: skip
+        if not isinstance(result, NoLimits) and not result.degenerate:
+            tests = [TestResult(name="paired bootstrap", p=result.p)]
+            tests += _f1_tests(left, right, settings) if extra_tests else []
+            return Difference(
+                to_estimate(result.interval), result.lower_one_sided, result.upper_one_sided,
+                tests, result.standard_error, mde=mde_from_standard_error(result.standard_error),
+            )  # fmt: skip
+        why = "all resamples alike"
+    return Difference(to_estimate(NoLimits(value, len(rows), why)), None, None, [], no_interval=why)
+
+
+def _f1_tests(left: Array, right: Array, settings: Settings) -> list[TestResult]:
+    delta = f1_delta(left, right, settings.level)
+    swapped = randomization_test(left, right, f1_difference, settings.seed, settings.resamples)
+    found = [] if isinstance(delta, NoLimits) else [TestResult(name="delta method", p=delta.p)]
+    return [*found, TestResult(name="approximate randomisation", p=swapped.p)]
+
+
+def estimate_ratio(
+    kind: Kind, left: Array, right: Array, clusters: Array | None, settings: Settings, alphas: Alphas
+) -> Bound | None:  # fmt: skip
+    """Candidate / baseline by Fieller, of F1 over its pseudo-values; None where there is none."""
+    if kind == "f1":
+        a, b = f1_pseudo_values(left), f1_pseudo_values(right)
+    else:
+        a, b = left[:, 0], right[:, 0]
+    if a is None or b is None or b.mean() <= 0 or len(a) < 2:
+        return None
+    return bound(lambda level: fieller(a, b, level, clusters), settings.level, alphas)

@@ -1,0 +1,164 @@
+"""Columns of two models -> the same cases side by side: repeats averaged, clusters known.
+
+Knows arrays and hashes; no statistics, no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ftgate_ext.scores import Column
+
+if TYPE_CHECKING:
+    from ftgate_ext.scores import TaskScores
+
+Array = np.ndarray[Any, Any]
+Kind = Literal["f1", "binary", "mean"]
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One metric of one model, one row a case: the mean over the case's repeats."""
+
+    values: Array
+    """Shape (cases, 1 or 3); NaN where no repeat has a score."""
+    unanswered: Array
+    """Whether the case lacks its score because its requests failed."""
+    repeats: int
+    """Most requests that one case got."""
+    is_pass_fail: bool
+    """Whether every single score is 0 or 1."""
+
+    @property
+    def is_scored(self) -> Array:
+        """Per case."""
+        return ~np.isnan(self.values[:, 0])
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The distinct cases of one task of one model, in the order of the eval set."""
+
+    index: dict[str, int]
+    """doc_hash -> case."""
+    case_of: Array
+    """Per request: its case."""
+    first: Array
+    """Per case: its first request."""
+
+
+def find_cases(scores: TaskScores) -> Cases:
+    """Requests with the same `doc_hash` are repeats of one case."""
+    index: dict[str, int] = {}
+    case_of = np.fromiter(
+        (index.setdefault(h, len(index)) for h in scores.doc_hashes), np.int64, len(scores)
+    )
+    first = np.zeros(len(index), dtype=np.int64)
+    first[case_of[::-1]] = np.arange(len(scores))[::-1]
+    return Cases(index, case_of, first)
+
+
+def average_repeats(scores: TaskScores, cases: Cases, metric: str) -> CaseScores:
+    """The scores of a metric per case."""
+    n = len(cases.index)
+    raw = scores.columns.get(metric, Column()).matrix(len(scores))
+    scored = ~np.isnan(raw[:, 0])
+    counts = np.bincount(cases.case_of[scored], minlength=n)
+    sums = np.column_stack([
+        np.bincount(cases.case_of[scored], weights=raw[scored, i], minlength=n)
+        for i in range(raw.shape[1])
+    ])  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        values = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
+    failed = np.bincount(cases.case_of, weights=scores.unanswered, minlength=n) > 0
+    asked = np.bincount(cases.case_of, minlength=n)
+    flat = raw[scored]
+    return CaseScores(
+        values, failed & (counts == 0), int(asked.max(initial=0)),
+        is_pass_fail=raw.shape[1] == 1 and bool(np.isin(flat, (0.0, 1.0)).all()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Join:
+    """The cases that two models were both asked, as rows of each."""
+
+    left: Array
+    right: Array
+    n_unpaired: int
+    n_prompts_differ: int
+    first_left: Array
+    """Per joined case: its first request of the candidate."""
+
+
+def join_cases(candidate: TaskScores, mine: Cases, baseline: TaskScores, other: Cases) -> Join:
+    """Join two models on the case itself."""
+    pairs = [(row, other.index[h]) for h, row in mine.index.items() if h in other.index]
+    left = np.fromiter((a for a, _ in pairs), np.int64, len(pairs))
+    right = np.fromiter((b for _, b in pairs), np.int64, len(pairs))
+    a, b = mine.first[left], other.first[right]
+    differ = sum(
+        candidate.prompt_hashes[i] != baseline.prompt_hashes[j] for i, j in zip(a, b, strict=True)
+    )
+    unpaired = len(mine.index) + len(other.index) - 2 * len(pairs)
+    return Join(left, right, unpaired, differ, a)
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """One metric of two models on the cases where both have a score."""
+
+    kind: Kind | None
+    """None where there is no score, or the scores are no numbers."""
+    left: Array
+    """Candidate, shape (cases, 1 or 3)."""
+    right: Array
+    requests: Array
+    """Per case: its first request of the candidate."""
+    repeats: int
+    is_pass_fail: bool
+    n_excluded: int
+    clusters: Array | None = None
+    """Per case: the number of its cluster; None where every case stands alone."""
+
+
+def pair_scores(join: Join, mine: CaseScores, other: CaseScores) -> PairedScores:
+    """Keep the cases that both models have a score for, and count what is left out."""
+    a, b = mine.is_scored[join.left], other.is_scored[join.right]
+    both = a & b
+    failed = mine.unanswered[join.left] | other.unanswered[join.right]
+    excluded = int((failed | (a != b)).sum())
+    left, right = mine.values[join.left[both]], other.values[join.right[both]]
+    pass_fail = mine.is_pass_fail and other.is_pass_fail
+    repeats = max(mine.repeats, other.repeats)
+    kind: Kind | None = None
+    if both.any() and left.shape[1] == right.shape[1]:
+        kind = kind_of(left.shape[1], is_binary=pass_fail and repeats == 1)
+    return PairedScores(
+        kind, left, right, join.first_left[both], repeats, pass_fail, excluded
+    )  # fmt: skip
+
+
+def kind_of(width: int, *, is_binary: bool) -> Kind:
+    """Three columns are true positives, false positives and false negatives."""
+    if width == 3:
+        return "f1"
+    return "binary" if is_binary else "mean"
+
+
+def number_clusters(labels: list[str | None] | None, requests: Array) -> Array | None:
+    """Cluster labels of chosen requests -> numbers; None where no two cases share one.
+
+    A case without a label stands alone.
+    """
+    if labels is None:
+        return None
+    numbers: dict[str, int] = {}
+    coded = np.fromiter(
+        (numbers.setdefault(label if (label := labels[i]) is not None else f"\0{i}", len(numbers)) for i in requests),
+        np.int64, len(requests),
+    )  # fmt: skip
+    return coded if len(numbers) < len(requests) else None

@@ -1,0 +1,207 @@
+"""Rules on the difference between the candidate and another model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ftgate_ext.evidence import Effect, Evidence, Problem, find_problem
+from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
+from ftgate_ext.schema import Estimate
+from ftgate_ext.wording import p_value, plain, points
+
+if TYPE_CHECKING:
+    from ftgate_ext.policy_rules import (
+        NonInferiority,
+        PooledNonInferiority,
+        Superiority,
+        WinRate,
+    )
+    from ftgate_ext.schema import Comparison, Outcome, RuleResult
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """A comparison turned so that bigger is better for the candidate."""
+
+    value: float
+    low: float | None
+    high: float | None
+    is_significant: bool | None
+    """Whether the deciding test rejects "no difference", and the candidate is ahead."""
+
+
+def orient(comparison: Comparison) -> Oriented:
+    """Turn a comparison so that bigger is better."""
+    value = comparison.difference.value if comparison.difference else 0.0
+    low, high = comparison.lower_one_sided, comparison.upper_one_sided
+    if not comparison.higher_is_better:
+        value, low, high = -value, _negative(high), _negative(low)
+    test = comparison.tests[0] if comparison.tests else None
+    significant = test is not None and test.p < comparison.alpha_two_sided and value > 0
+    return Oriented(value, low, high, significant)
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def effect_of(comparison: Comparison, threshold: float) -> Effect:
+    """The difference of a comparison against a threshold."""
+    turned = orient(comparison)
+    return Effect(
+        turned.value, turned.low, turned.high, threshold, comparison.n_pairs,
+        comparison.alpha_one_sided, turned.is_significant,
+    )  # fmt: skip
+
+
+def _test(comparison: Comparison) -> str:
+    if not comparison.tests:
+        return "no test"
+    return f"{comparison.tests[0].name} {p_value(comparison.tests[0].p)}"
+
+
+def apply_superiority(rule: Superiority, evidence: Evidence) -> RuleResult:
+    """Better than another model by at least the margin."""
+    threshold = rule.margin_pt / 100
+    asked = f"{plain(rule.metric)} at least {points(threshold)} above {rule.against}"
+    if rule.evidence == "significant":
+        asked += ", p < 0.05"
+    problem = find_problem(evidence, rule.task, rule.metric, rule.against)
+    comparison = evidence.comparison(rule.task, rule.metric, rule.against)
+    if problem or comparison is None:
+        return cannot_decide(rule, asked, problem or _absent())
+    effect = effect_of(comparison, threshold)
+    opening = (
+        f"{plain(rule.metric)} {points(effect.value)} against {rule.against}, {_test(comparison)}"
+    )
+    words = Words(
+        asked, opening,
+        {
+            "PASS": "better, as the rule demands",
+            "FAIL": f"short of the {points(threshold)} that the rule demands",
+            "INCONCLUSIVE": f"neither shown nor excluded by {effect.n:,} cases",
+        },
+        points,
+    )  # fmt: skip
+    return judge_effect(rule, effect, words, **_origin(comparison))
+
+
+def apply_non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResult:
+    """Not worse than another model by more than the margin."""
+    asked = f"{plain(rule.metric)} not more than {rule.margin_pt:g} pt worse than {rule.against}"
+    if rule.margin_pt == 0:
+        asked = f"{plain(rule.metric)} not worse than {rule.against}"
+    problem = find_problem(evidence, rule.task, rule.metric, rule.against)
+    comparison = evidence.comparison(rule.task, rule.metric, rule.against)
+    if problem or comparison is None:
+        return cannot_decide(rule, asked, problem or _absent())
+    # A test of "no difference" has no say here: an unchanged model must be able to pass.
+    effect = replace(effect_of(comparison, -rule.margin_pt / 100), is_significant=None)
+    turned = "" if comparison.higher_is_better else ", turned so that plus is better"
+    opening = f"{plain(rule.metric)} {points(effect.value)} against {rule.against}{turned}"
+    words = Words(asked, opening, _loss_endings(rule.margin_pt, rule.evidence, effect), points)
+    return judge_effect(rule, effect, words, **_origin(comparison))
+
+
+def _loss_endings(margin_pt: float, level: str, effect: Effect) -> dict[Outcome, str]:
+    passed = f"a loss of more than {margin_pt:g} pt is excluded"
+    failed = f"worse than the allowance of {margin_pt:g} pt"
+    if level == "point":
+        passed = f"within the allowance of {margin_pt:g} pt, as a bare figure"
+    elif level == "screen" and effect.low is not None and effect.low < effect.threshold:
+        passed = f"no loss of more than {margin_pt:g} pt is shown; {effect.n:,} cases leave room for one of {abs(effect.low) * 100:.1f} pt"
+    return {
+        "PASS": passed, "FAIL": failed,
+        "INCONCLUSIVE": f"a loss of more than {margin_pt:g} pt can be neither shown nor excluded with {effect.n:,} cases",
+    }  # fmt: skip
+
+
+def apply_pooled(rule: PooledNonInferiority, evidence: Evidence) -> RuleResult:
+    """The mean of several benchmarks' differences, each weighing the same.
+
+    Limits by the square-and-add method: the distances from each benchmark's value to its own limit,
+    squared, added and divided by k^2 (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
+    """
+    names = ", ".join(b.task for b in rule.benchmarks)
+    asked = f"mean of {names} not more than {rule.margin_pt:g} pt worse than {rule.against}"
+    parts: list[Comparison] = []
+    for benchmark in rule.benchmarks:
+        problem = find_problem(evidence, benchmark.task, benchmark.metric, rule.against)
+        comparison = evidence.comparison(benchmark.task, benchmark.metric, rule.against)
+        if problem or comparison is None:
+            found = problem or _absent()
+            return cannot_decide(
+                rule, asked, Problem(f"{benchmark.task}: {found.why}", found.next_step)
+            )
+        parts.append(comparison)
+    effect = _pool(parts, -rule.margin_pt / 100)
+    each = ", ".join(f"{c.task} {points(orient(c).value)}" for c in parts)
+    words = Words(
+        asked, f"mean {points(effect.value)} against {rule.against} over {each}",
+        _loss_endings(rule.margin_pt, rule.evidence, effect), points,
+    )  # fmt: skip
+    estimate = Estimate(
+        value=effect.value, n=effect.n, method=f"mean of {len(parts)} benchmarks, square-and-add limits"
+    )  # fmt: skip
+    missing = next((c.no_interval for c in parts if c.no_interval), None)
+    return judge_effect(
+        rule, effect, words, no_interval=missing, estimate=estimate, against=rule.against
+    )
+
+
+def _pool(parts: list[Comparison], threshold: float) -> Effect:
+    turned = [orient(c) for c in parts]
+    k = len(parts)
+    value = sum(t.value for t in turned) / k
+    lows = [t.value - t.low for t in turned if t.low is not None]
+    highs = [t.high - t.value for t in turned if t.high is not None]
+    whole = len(lows) == k and len(highs) == k
+    return Effect(
+        value,
+        value - math.hypot(*lows) / k if whole else None,
+        value + math.hypot(*highs) / k if whole else None,
+        threshold, sum(c.n_pairs for c in parts), max(c.alpha_one_sided for c in parts),
+    )  # fmt: skip
+
+
+def apply_win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
+    """A fit judge prefers the candidate's answers."""
+    asked = (
+        f"judge prefers the candidate to {rule.against} in more than {rule.threshold:.0%} of pairs"
+    )
+    if rule.evidence == "significant":
+        asked += ", p < 0.05"
+    problem = find_problem(evidence, None, "win_rate", rule.against)
+    comparison = evidence.comparison(None, "win_rate", rule.against)
+    if problem or comparison is None:
+        return cannot_decide(rule, asked, problem or _absent())
+    effect = effect_of(comparison, rule.threshold - 0.5)
+    c = comparison.counts
+    opening = (
+        f"win rate {effect.value + 0.5:.1%} against {rule.against}, {c['wins']} wins, {c['losses']} losses, "
+        f"{c['ties']} ties, {c['both_bad']} both bad, {_test(comparison)}"
+    )
+    words = Words(
+        asked, opening,
+        {
+            "PASS": "preferred, as the rule demands",
+            "FAIL": "not preferred",
+            "INCONCLUSIVE": f"neither shown nor excluded by {effect.n:,} pairs",
+        },
+        lambda difference: f"{difference + 0.5:.1%}", unit="pairs",
+    )  # fmt: skip
+    return judge_effect(rule, effect, words, **_origin(comparison))
+
+
+def _origin(comparison: Comparison) -> dict[str, Any]:
+    """Where the figure of a result comes from."""
+    return {
+        "task": comparison.task, "metric": comparison.metric, "against": comparison.baseline,
+        "estimate": comparison.difference, "mde": comparison.mde, "no_interval": comparison.no_interval,
+    }  # fmt: skip
+
+
+def _absent() -> Problem:
+    return Problem("this comparison was not made", "run the models and eval sets the rule names")

@@ -1,0 +1,69 @@
+"""What a model answered, and how it came about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ftgate_ext.schema.row import Row
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ResponseStatus = Literal["ok", "empty", "truncated", "malformed", "refused_by_provider", "failed"]
+# The model gave no answer that could be scored: nobody may call that wrong.
+UNSCORED_STATUSES: frozenset[str] = frozenset({"failed", "malformed"})
+
+
+class Answer(str):
+    """A model's text that remembers how it came about.
+
+    lm-eval hands answers to scorers as plain strings; this one carries its status along, so that a
+    request that failed can be told from a model that said nothing. No model can write one.
+    """
+
+    __slots__ = ("status",)
+    status: ResponseStatus
+
+    def __new__(cls, text: str, status: ResponseStatus = "ok") -> Self:
+        """Make an answer of `text`; lm-eval casts targets to the type of an answer, hence `ok`."""
+        answer = super().__new__(cls, text)
+        answer.status = status
+        return answer
+
+
+def is_unscored(answer: str) -> bool:
+    """Whether there is no answer to score, through no fault of the model."""
+    return isinstance(answer, Answer) and answer.status in UNSCORED_STATUSES
+
+
+class Response(Row):
+    """What one model answered to one request, and what it cost: one line of `responses.jsonl`."""
+
+    case_id: str
+    """The row's `id`, or its position where it has none."""
+    task: str
+    prompt_hash: str
+    """sha256 of the prompt as lm-eval logs it; joins this line to `samples_*.jsonl`."""
+    occurrence: int
+    """0 for the first request with this prompt, 1 for the second: repeats stay apart."""
+    request_hash: str
+    """sha256 of model and full payload: the key under which an answer may be used again."""
+    model_asked: str
+    model_answered: str | None = None
+    """The name that the server put into its answer."""
+    system_fingerprint: str | None = None
+    status: ResponseStatus
+    text: str = ""
+    latency_s: float | None = None
+    """Seconds in flight of the last attempt, without waiting in our own queue."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+    attempts: int = 1
+    concurrency: int | None = None
+    """How many requests were allowed in flight while this one was measured."""
+    cost_usd: float | None = None
+    error: str | None = None
+    """Why there is no answer, in one line without secrets."""
+    finished_at: str
+    """ISO 8601, UTC."""

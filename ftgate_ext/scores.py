@@ -1,0 +1,258 @@
+"""Samples of one model -> columns of scores, one row a request: what comparisons work on.
+
+Holds no texts, so that a million cases fit. Knows files through `runs` only; no statistics.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from array import array
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftgate_ext.runs import find_results, stream_samples
+from ftgate_ext.schema import UNSCORED_STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ftgate_ext.runs import ModelRecords, Record
+
+    Watch = Callable[[str, Record], None]
+
+Array = np.ndarray[Any, Any]
+
+NAN = float("nan")
+COUNTERS = frozenset({"unanswered"})
+"""Metrics that count requests, not quality."""
+
+
+@dataclass
+class Column:
+    """The scores of one metric, one row a request; [tp, fp, fn] makes three columns."""
+
+    width: int = 0
+    """1 or 3; 0 as long as no request is scored."""
+    cells: array[float] = field(default_factory=lambda: array("d"))
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    is_numeric: bool = True
+
+    def add(self, row: int, value: Any) -> None:
+        """Take in the score of a request."""
+        width = len(value) if isinstance(value, list) else 1
+        if width != self.width:
+            if self.width or width not in (1, 3):
+                self.is_numeric = False
+                return
+            self.width = width
+        try:
+            if width == 1:
+                self.cells.append(value)
+            else:
+                self.cells.extend(value)
+        except TypeError:
+            self.is_numeric = False
+            return
+        self.rows.append(row)
+
+    def matrix(self, n: int) -> Array:
+        """Shape (n, width): NaN where a request has no finite score."""
+        width = max(self.width, 1)
+        values = np.full((n, width), np.nan)
+        if self.rows:
+            values[np.frombuffer(self.rows, dtype=np.int64)] = np.frombuffer(self.cells).reshape(
+                -1, width
+            )
+        values[~np.isfinite(values).all(axis=1)] = np.nan
+        return values
+
+
+@dataclass
+class Measured:
+    """What the requests took, one entry a request that has a journal line."""
+
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    statuses: list[str] = field(default_factory=list)
+    latency_s: array[float] = field(default_factory=lambda: array("d"))
+    cost_usd: array[float] = field(default_factory=lambda: array("d"))
+    input_tokens: array[float] = field(default_factory=lambda: array("d"))
+    output_tokens: array[float] = field(default_factory=lambda: array("d"))
+    attempts: int = 0
+    concurrency: int = 0
+
+    def add(self, row: int, record: Record) -> None:
+        """Take in the response of a record; NaN stands for what it does not say."""
+        response = record.response
+        if response is None:
+            return
+        self.rows.append(row)
+        self.statuses.append(response.status)
+        self.latency_s.append(_or_nan(response.latency_s))
+        self.cost_usd.append(_or_nan(response.cost_usd))
+        self.input_tokens.append(_or_nan(response.input_tokens))
+        self.output_tokens.append(_or_nan(response.output_tokens))
+        self.attempts += response.attempts
+        if response.concurrency and response.concurrency > self.concurrency:
+            self.concurrency = response.concurrency
+
+
+def _or_nan(value: float | None) -> float:
+    return NAN if value is None else value
+
+
+@dataclass
+class TaskScores:
+    """One task of one model, one row a request."""
+
+    task: str
+    case_ids: list[str] = field(default_factory=list)
+    doc_hashes: list[str] = field(default_factory=list)
+    prompt_hashes: list[str] = field(default_factory=list)
+    unanswered: list[bool] = field(default_factory=list)
+    columns: dict[str, Column] = field(default_factory=dict)
+    fields: dict[str, list[str | None]] = field(default_factory=dict)
+    """Fields of the row that say to which cluster or bucket a case belongs."""
+    measured: Measured = field(default_factory=Measured)
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+    def measurement(self, name: str) -> Array:
+        """One measured quantity of every request; NaN where it is not known."""
+        values = np.full(len(self), np.nan)
+        if self.measured.rows:
+            values[np.frombuffer(self.measured.rows, np.int64)] = np.frombuffer(
+                getattr(self.measured, name)
+            )
+        return values
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """All tasks of one model."""
+
+    tasks: dict[str, TaskScores]
+    higher_is_better: dict[str, dict[str, bool]]
+    groups: dict[str, list[str]]
+    """Group -> the tasks below it."""
+    sources: list[Path]
+
+
+def load_model_scores(
+    folder: Path, fields: Sequence[str] = (), watch: Watch | None = None
+) -> ModelScores:
+    """Read the newest complete results of one model, without the texts.
+
+    Args:
+        folder: As for `runs.find_results`.
+        fields: Names of row fields that make clusters or buckets.
+        watch: Is shown every sample with its texts as it passes.
+
+    Raises:
+        RunError: No results, or a broken file.
+    """
+    files = find_results(folder)
+    with _no_garbage_collection():
+        tasks = {
+            task: tabulate_task(task, stream_samples(task, path), fields, watch)
+            for task, path in files.samples.items()
+        }
+    return ModelScores(tasks, files.higher_is_better, files.groups, files.sources)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Looking for circles among millions of live objects takes as long as reading them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def tabulate_records(model: ModelRecords, fields: Sequence[str] = ()) -> ModelScores:
+    """The same from records at hand."""
+    tasks = {
+        task: tabulate_task(task, ((str(i), r) for i, r in enumerate(records)), fields)
+        for task, records in model.records.items()
+    }
+    return ModelScores(tasks, model.higher_is_better, {}, model.sources)
+
+
+def tabulate_task(
+    task: str,
+    samples: Iterable[tuple[str, Record]],
+    fields: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> TaskScores:
+    """Lines of a task -> columns; lines with the same key are filters of one request."""
+    scores = TaskScores(task, fields={name: [] for name in fields})
+    rows: dict[str, int] = {}
+    for key, record in samples:
+        if watch:
+            watch(key, record)
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = len(scores)
+            _add_request(scores, row, record)
+        failed = record.response is not None and record.response.status in UNSCORED_STATUSES
+        for metric, value in record.scores.items():
+            if metric.partition(",")[0] in COUNTERS:
+                continue
+            column = scores.columns.get(metric)
+            if column is None:
+                column = scores.columns[metric] = Column()
+            # A task that is not ours scored a missing answer as wrong.
+            if value is not None and not failed:
+                column.add(row, value)
+    scores.fields = {
+        name: cells for name, cells in scores.fields.items() if any(c is not None for c in cells)
+    }
+    return scores
+
+
+def _add_request(scores: TaskScores, row: int, record: Record) -> None:
+    # Interned: all models of a comparison hold the same hashes and ids.
+    scores.case_ids.append(sys.intern(record.case_id))
+    scores.doc_hashes.append(sys.intern(record.doc_hash))
+    scores.prompt_hashes.append(sys.intern(record.prompt_hash))
+    scores.unanswered.append(is_unanswered(record))
+    for name, cells in scores.fields.items():
+        value = record.doc.get(name)
+        cells.append(None if value is None else sys.intern(str(value)))
+    scores.measured.add(row, record)
+
+
+def is_unanswered(record: Record) -> bool:
+    """Whether the request of this record failed."""
+    failed = record.response is not None and record.response.status in UNSCORED_STATUSES
+    return failed or bool(record.scores.get("unanswered"))
+
+
+def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:
+    """Several tasks as one, for a group; requests are not measured twice."""
+    whole = TaskScores(name)
+    names = dict.fromkeys(n for part in parts for n in part.fields)
+    whole.fields = {n: [] for n in names}
+    for part in parts:
+        start = len(whole)
+        whole.case_ids += part.case_ids
+        whole.doc_hashes += part.doc_hashes
+        whole.prompt_hashes += part.prompt_hashes
+        whole.unanswered += part.unanswered
+        for n, cells in whole.fields.items():
+            cells.extend(part.fields.get(n, [None] * len(part)))
+        for metric, column in part.columns.items():
+            joined = whole.columns.setdefault(metric, Column(column.width))
+            joined.is_numeric &= column.is_numeric and joined.width in (0, column.width)
+            joined.width = joined.width or column.width
+            joined.cells += column.cells
+            joined.rows.extend(row + start for row in column.rows)
+    return whole

@@ -1,0 +1,150 @@
+"""Runs that grow, repeat and group: cases are added, asked several times, and joined into groups."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_server import FakeServer, Reply
+
+from ftgate_ext.harness import open_run, run_models
+from ftgate_ext.policy import Policy, load_policy
+from ftgate_ext.schema import Comparisons, RunError
+from ftgate_ext.stages import compare_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 12
+TASK = """\
+task: {name}
+custom_dataset: !function ftgate_ext.evalset.load_task_data
+dataset_kwargs: {{file: {name}.jsonl}}
+test_split: test
+num_fewshot: 0
+output_type: generate_until
+doc_to_text: "{{{{ question }}}}"
+doc_to_target: "{{{{ answer }}}}"
+generation_kwargs: {{until: [], max_gen_toks: 8}}
+metric_list:
+  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
+"""
+GATE = """\
+version: 1
+name: growing
+models:
+  candidate: {{endpoint: {url}, model: new}}
+  production: {{endpoint: {url}, model: old}}
+eval_sets:
+  - {{task: {task}, kind: capability{options}}}
+task_paths: [tasks]
+run: {{concurrency: 4, max_attempts: 1, resamples: 1000}}
+rules:
+  - {{name: kept, kind: non_inferiority, task: {task}, metric: exact_match, margin_pt: 5}}
+{more}"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two tasks of one's own and a group of both."""
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    for name in ("sums", "products"):
+        rows = [{"id": f"{name}-{i}", "question": f"{name} {i}?", "answer": f"{i}"} for i in range(ROWS)]  # fmt: skip
+        (tasks / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        (tasks / f"{name}.yaml").write_text(TASK.format(name=name))
+    group = "group: arithmetic\ntask: [sums, products]\naggregate_metric_list: [{metric: exact_match}]\n"
+    (tasks / "arithmetic.yaml").write_text(group)
+    return tmp_path
+
+
+def write_gate(
+    folder: Path, server: FakeServer, task: str = "sums", options: str = "", more: str = ""
+) -> Policy:
+    text = GATE.format(url=server.base_url, task=task, options=options, more=more)
+    (folder / "gate.yaml").write_text(text)
+    return load_policy(folder / "gate.yaml")
+
+
+def run(folder: Path, policy: Policy, run_dir: Path) -> None:
+    plan = open_run(policy, folder / "gate.yaml", run_dir)
+    assert run_models(plan, policy).finished_at
+
+
+def right(_n: int, body: dict[str, Any]) -> Reply:
+    """Everybody knows all answers."""
+    return Reply(body["messages"][-1]["content"].split()[1].rstrip("?"))
+
+
+def test_more_cases_are_added_and_only_they_are_asked(folder: Path) -> None:
+    """A larger limit on the same run folder: the answers that are there stay."""
+    with FakeServer(right, models=("new", "old")) as server:
+        run(folder, write_gate(folder, server, options=", limit: 5"), folder / "run")
+        run(folder, write_gate(folder, server, options=", limit: 9"), folder / "run")
+
+        assert len(server.chats) == 2 * 9
+    assert compare_run(folder / "run").comparisons[0].n_pairs == 9
+
+
+def test_cases_cannot_be_taken_out_of_a_run(folder: Path) -> None:
+    """What was seen cannot be unseen: a smaller limit needs another folder."""
+    with FakeServer(right, models=("new", "old")) as server:
+        run(folder, write_gate(folder, server, options=", limit: 5"), folder / "run")
+        policy = write_gate(folder, server, options=", limit: 4")
+
+        with pytest.raises(RunError, match="has more cases of sums than `limit` now asks for"):
+            open_run(policy, folder / "gate.yaml", folder / "run")
+
+
+def test_planned_looks_are_counted_and_used_up(folder: Path) -> None:
+    """Two looks planned: the first is strict, the second counts, the third is refused."""
+    more = "looks: {planned: 2, boundary: pocock}\n"
+    found: list[Comparisons] = []
+    with FakeServer(right, models=("new", "old")) as server:
+        for limit in (5, 9):
+            policy = write_gate(folder, server, options=f", limit: {limit}", more=more)
+            run(folder, policy, folder / "run")
+            found += [compare_run(folder / "run", folder / "gate.yaml") for _ in range(2)]
+        run(folder, write_gate(folder, server, options="", more=more), folder / "run")
+
+        with pytest.raises(RunError, match="all 2 planned looks are used"):
+            compare_run(folder / "run", folder / "gate.yaml")
+    assert [c.look.number for c in found if c.look] == [1, 1, 2, 2], (
+        "the same cases are no new look"
+    )
+    # Pocock, two looks, one-sided 5 %: z 1.875 at each
+    assert found[0].comparisons[0].alpha_one_sided == pytest.approx(0.0304, abs=1e-4)
+
+
+def test_repeats_ask_every_case_several_times(folder: Path) -> None:
+    """Three answers a case, each asked for itself, averaged per case; the pass rate is told."""
+    asked: dict[tuple[str, str], int] = {}
+
+    def flaky(n: int, body: dict[str, Any]) -> Reply:
+        prompt, model = body["messages"][-1]["content"], body["model"]
+        met = asked[model, prompt] = asked.get((model, prompt), 0) + 1
+        if model == "new" and (prompt == "sums 1?" or (prompt == "sums 2?" and met == 1)):
+            return Reply("no idea")
+        return right(n, body)
+
+    with FakeServer(flaky, models=("new", "old")) as server:
+        policy = write_gate(folder, server, options=", limit: 6, repeats: 3")
+        run(folder, policy, folder / "run")
+
+        assert len(server.chats) == 2 * 6 * 3
+    (found,) = compare_run(folder / "run").comparisons
+    assert (found.n_pairs, found.repeats, found.kind) == (6, 3, "mean")
+    assert found.lost_cases == ["sums-1"]
+    assert found.pass_rate_drops == {"sums-2": [pytest.approx(2 / 3), 1.0]}
+    assert found.difference is not None
+    assert found.difference.value == pytest.approx(-(1 + 1 / 3) / 6)
+
+
+def test_a_group_of_tasks_is_compared_as_one(folder: Path) -> None:
+    """The group's comparison joins the cases of its tasks, which are compared too."""
+    with FakeServer(right, models=("new", "old")) as server:
+        run(folder, write_gate(folder, server, task="arithmetic"), folder / "run")
+
+    found = {c.task: c.n_pairs for c in compare_run(folder / "run").comparisons}
+    assert found == {"sums": ROWS, "products": ROWS, "arithmetic": 2 * ROWS}
