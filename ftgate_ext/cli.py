@@ -13,6 +13,7 @@ import typer
 
 from ftgate_ext import __version__
 from ftgate_ext.errors import WRONG_USE, FtgateError
+from ftgate_ext.evalset_cli import app as evalset_app
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Decision
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="The release decision for a fine-tuned language model: GO, NO-GO or INCONCLUSIVE.",
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
+app.add_typer(evalset_app, name="evalset")
 
 PolicyFile = Annotated[Path, typer.Argument(metavar="GATE.YAML", help="The policy.")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]

@@ -16,6 +16,7 @@ from ftgate_ext.pairing import (
     Cases,
     CaseScores,
     Join,
+    Kind,
     PairedScores,
     average_repeats,
     find_cases,
@@ -36,7 +37,7 @@ from ftgate_ext.schema import (
     RunError,
 )
 from ftgate_ext.scores import TaskScores, join_tasks
-from ftgate_ext.settings import Settings
+from ftgate_ext.settings import Alphas, Settings
 from ftgate_ext.stats.f1 import f1_of_sums
 from ftgate_ext.winrate import compare_win_rates
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from ftgate_ext.scores import ModelScores
 
 Array = np.ndarray[Any, Any]
+
+NO_F1 = "there is no F1: nothing to find, and nothing was reported"
 
 
 @dataclass
@@ -180,16 +183,21 @@ def _level(table: _Table | None, level: Level, settings: Settings) -> Level:
     if not table.is_numeric(level.metric):
         return level.model_copy(update={"unavailable": "the scores are no numbers"})
     scores = table.metric(level.metric)
+    level = level.model_copy(update={"n_unscored": int(scores.unanswered.sum())})
     if not scores.is_scored.any():
         return level.model_copy(update={"unavailable": "no scored case"})
     kept = scores.is_scored
     kind = kind_of(scores.values.shape[1], is_binary=scores.is_pass_fail and scores.repeats == 1)
+    if kind == "f1" and not scores.values[kept].any():
+        return level.model_copy(update={"unavailable": NO_F1})
     clusters = _clusters(table, table.cases.first[kept], settings)
     bound = estimate_level(
-        kind, scores.values[kept], clusters, settings, settings.alphas(level.task)
-    )
+        kind, scores.values[kept], clusters, settings, settings.alphas(level.task),
+        is_pass_fail=scores.is_pass_fail,
+    )  # fmt: skip
     shape = {
         "repeats": scores.repeats,
+        "n_failed_repeats": 0 if scores.failed is None else int(scores.failed.sum()),
         "n_clusters": None if clusters is None else len(np.unique(clusters)),
     }
     return level.model_copy(update=dict(bound) | shape)
@@ -236,11 +244,16 @@ def _compare_metric(
         return comparison.model_copy(update={"unavailable": "the scores are no numbers"})
     pairs = pair_scores(join, mine.metric(comparison.metric), other.metric(comparison.metric))
     comparison = comparison.model_copy(
-        update={"n_pairs": len(pairs.left), "n_excluded": pairs.n_excluded}
-    )
+        update={
+            "n_pairs": len(pairs.left), "n_excluded": pairs.n_excluded,
+            "n_failed_repeats": pairs.n_failed_repeats,
+        }
+    )  # fmt: skip
     if pairs.kind is None:
         why = "the two models have no scored case in common"
         return comparison.model_copy(update={"unavailable": why})
+    if pairs.kind == "f1" and not (pairs.left.any() and pairs.right.any()):
+        return comparison.model_copy(update={"unavailable": NO_F1})
     clusters = _clusters(mine, pairs.requests, settings)
     filled = compare_pairs(pairs, clusters, comparison, settings)
     update: dict[str, Any] = {}
@@ -276,8 +289,9 @@ def compare_pairs(
         raise ValueError("no scored pair: expected at least one")
     alphas = settings.alphas(comparison.task)
     found = estimate_difference(
-        kind, pairs.left, pairs.right, clusters, settings, alphas, extra_tests=in_full
-    )
+        kind, pairs.left, pairs.right, clusters, settings, alphas,
+        is_pass_fail=pairs.is_pass_fail, extra_tests=in_full,
+    )  # fmt: skip
     update: dict[str, Any] = {
         "kind": kind, "n_pairs": len(pairs.left), "repeats": pairs.repeats,
         "n_clusters": None if clusters is None else len(np.unique(clusters)),
@@ -288,22 +302,26 @@ def compare_pairs(
         "alpha_two_sided": alphas.two_sided,
     }  # fmt: skip
     if in_full:
-        update |= _own_figures(kind, pairs, clusters, settings, comparison.task)
+        update |= _own_figures(kind, pairs, clusters, settings, alphas)
     return comparison.model_copy(update=update)
 
 
 def _own_figures(
-    kind: Any, pairs: PairedScores, clusters: Array | None, settings: Settings, task: str
+    kind: Kind, pairs: PairedScores, clusters: Array | None, settings: Settings, alphas: Alphas
 ) -> dict[str, Any]:
     """Both models on the pairs, whether their intervals overlap, and their ratio."""
-    alphas = settings.alphas(task)
     ratio = estimate_ratio(kind, pairs.left, pairs.right, clusters, settings, alphas)
     sides = (pairs.left, pairs.right)
     if kind == "f1":
         values = [float(f1_of_sums(side.sum(axis=0, keepdims=True))[0]) for side in sides]
         own = [Estimate(value=v, n=len(pairs.left), method="F1 of the pairs") for v in values]
         return {"candidate_estimate": own[0], "baseline_estimate": own[1], "ratio": ratio}
-    own = [estimate_level(kind, side, clusters, settings, alphas).estimate for side in sides]
+    own = [
+        estimate_level(
+            kind, side, clusters, settings, alphas, is_pass_fail=pairs.is_pass_fail
+        ).estimate
+        for side in sides
+    ]
     return {
         "candidate_estimate": own[0], "baseline_estimate": own[1], "ratio": ratio,
         "intervals_overlap": _overlap(own[0], own[1]),
@@ -321,9 +339,12 @@ def _overlap(mine: Estimate, other: Estimate) -> bool | None:
 def count_outcomes(
     pairs: PairedScores, case_ids: list[str], *, higher_is_better: bool
 ) -> dict[str, Any]:
-    """Pass/fail by the majority of a case's repeats: who is right where, and what was lost."""
+    """Pass/fail by the majority of a case's repeats: who is right where, and what was lost.
+
+    Half of the repeats is no majority: such a case is not right.
+    """
     a, b = pairs.left[:, 0], pairs.right[:, 0]
-    left, right = a > 0.5, b > 0.5
+    left, right = (x > 0.5 if higher_is_better else x >= 0.5 for x in (a, b))
     lost = (right & ~left) if higher_is_better else (left & ~right)
     fell = (a < b if higher_is_better else a > b) & ~lost
     return {
@@ -364,7 +385,7 @@ def _bucket(
         clusters = None
     difference: Difference = estimate_difference(
         part.kind or "mean", part.left, part.right, clusters, settings, settings.alphas(""),
-        extra_tests=False,
+        is_pass_fail=part.is_pass_fail, extra_tests=False,
     )  # fmt: skip
     bucket = Bucket(
         by=by, bucket=name, n=len(part.left), difference=difference.estimate.value,

@@ -14,6 +14,7 @@ from ftgate_ext import __version__
 from ftgate_ext.assets import asset_dir
 from ftgate_ext.policy import EMBEDDED, Policy, ServerSpec, load_policy
 from ftgate_ext.schema import FtgateError, RunError
+from ftgate_ext.scoring.sandbox import describe_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ def diagnose() -> Iterator[str]:
     yield f"tasks:   {asset_dir('tasks')}"
     yield f"golden:  {asset_dir('golden')}"
     yield f"autoload: {autoload_state()}"
+    yield f"sandbox: {describe_sandbox()}"
     for extra, modules in EXTRAS.items():
         missing = [m for m in modules if importlib.util.find_spec(m) is None]
         yield f"extra {extra}: " + (

@@ -6,7 +6,7 @@ disk; no records, no rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,11 @@ from ftgate_ext.stats.f1 import f1_delta, f1_difference, f1_of_sums, f1_pseudo_v
 from ftgate_ext.stats.limits import Limits, NoLimits
 from ftgate_ext.stats.mean import MIN_CLUSTERS, MeanTest, cluster_t, paired_t, sign_flip
 from ftgate_ext.stats.paired_binary import mcnemar_exact, mcnemar_mid_p, tango_interval
+from ftgate_ext.stats.partial_passes import (
+    clopper_pearson_of_shares,
+    pairs_worth,
+    tango_of_shares,
+)
 from ftgate_ext.stats.planning import mde_from_standard_error
 from ftgate_ext.stats.power import mde_mcnemar
 from ftgate_ext.stats.proportion import clopper_pearson
@@ -38,6 +43,12 @@ FEWEST_CASES = 8
 """Below, a bootstrap has nothing to resample from."""
 FEW_CLUSTERS = 20
 """Below, cluster sums are tested by exchanging signs."""
+FEW_CHANGES = 20
+"""Below, averages of pass/fail are taken for single answers (`stats.partial_passes` says why)."""
+TAIL_RESAMPLES = 10
+"""Fewer resamples beyond a limit do not make one."""
+MOST_FLIPS = 100_000
+"""Exchanged signs reach no test level below one in so many."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +82,9 @@ def bound(interval: Callable[[float], Limits | NoLimits], level: float, alphas: 
 
 
 def estimate_level(
-    kind: Kind, values: Array, clusters: Array | None, settings: Settings, alphas: Alphas
-) -> Bound:
+    kind: Kind, values: Array, clusters: Array | None, settings: Settings, alphas: Alphas,
+    *, is_pass_fail: bool = False,
+) -> Bound:  # fmt: skip
     """A model's own figure.
 
     Args:
@@ -81,6 +93,7 @@ def estimate_level(
         clusters: Per case, or None.
         settings: Resamples, seed and level.
         alphas: Of the one-sided limits.
+        is_pass_fail: Whether means are averages of 0 and 1.
     """
     if kind == "f1":
         return _f1_level(values, clusters, settings, alphas)
@@ -96,8 +109,13 @@ def estimate_level(
     if kind == "binary":
         k, n = int(flat.sum()), len(flat)
         return bound(lambda level: clopper_pearson(k, n, level), settings.level, alphas)
-    zero = np.zeros(len(flat))
-    return bound(lambda level: _limits(paired_t(flat, zero, level), "t"), settings.level, alphas)
+    if is_pass_fail and min((flat > 0).sum(), (flat < 1).sum()) < FEW_CHANGES:
+        return bound(lambda level: clopper_pearson_of_shares(flat, level), settings.level, alphas)
+    return bound(lambda level: _mean_limits(flat, level), settings.level, alphas)
+
+
+def _mean_limits(values: Array, level: float) -> Limits | NoLimits:
+    return _limits(paired_t(values, np.zeros(len(values)), level), "t")
 
 
 def _limits(test: MeanTest | NoLimits, method: str | None = None) -> Limits | NoLimits:
@@ -112,17 +130,19 @@ def _limits(test: MeanTest | NoLimits, method: str | None = None) -> Limits | No
 def _f1_level(values: Array, clusters: Array | None, settings: Settings, alphas: Alphas) -> Bound:
     value = float(f1_of_sums(values.sum(axis=0, keepdims=True))[0])
     if len(values) < FEWEST_CASES:
-        why = f"{len(values)} cases; at least {FEWEST_CASES} are needed"
-        return Bound(estimate=to_estimate(NoLimits(value, len(values), why)), no_interval=why)
+        return _without_limits(NoLimits(value, len(values), _too_few(len(values))))
+    if not reaches(alphas, settings) and clusters is None:
+        pseudo = f1_pseudo_values(values)
+        if pseudo is not None:
+            return bound(lambda level: _mean_limits(pseudo, level), settings.level, alphas)
     result = bootstrap(
         values, f1_of_sums, settings.seed, settings.resamples, settings.level,
         clusters=clusters, alpha=alphas.one_sided,
     )  # fmt: skip
     if isinstance(result, NoLimits):
-        return Bound(estimate=to_estimate(result), no_interval=result.why)
+        return _without_limits(result)
     if result.degenerate:
-        why = "all resamples alike"
-        return Bound(estimate=to_estimate(NoLimits(value, len(values), why)), no_interval=why)
+        return _without_limits(NoLimits(value, len(values), "all resamples alike"))
     method = result.interval.method.removeprefix("paired ")
     return Bound(
         estimate=to_estimate(result.interval, method=method), alpha_one_sided=alphas.one_sided,
@@ -130,18 +150,33 @@ def _f1_level(values: Array, clusters: Array | None, settings: Settings, alphas:
     )  # fmt: skip
 
 
+def _without_limits(found: NoLimits) -> Bound:
+    return Bound(estimate=to_estimate(found), no_interval=found.why)
+
+
+def _too_few(n: int) -> str:
+    return f"{n} case{'s' if n > 1 else ''}; at least {FEWEST_CASES} are needed"
+
+
+def reaches(alphas: Alphas, settings: Settings) -> bool:
+    """Whether enough resamples lie beyond a one-sided limit for it to be one."""
+    return alphas.one_sided * settings.resamples >= TAIL_RESAMPLES
+
+
 # --- two models on the same cases
 
 
 def estimate_difference(
     kind: Kind, left: Array, right: Array, clusters: Array | None, settings: Settings, alphas: Alphas,
-    *, extra_tests: bool = True,
+    *, is_pass_fail: bool = False, extra_tests: bool = True,
 ) -> Difference:  # fmt: skip
     """Candidate minus baseline.
 
-    Pass/fail: Tango's score limits and McNemar's mid-p. F1: paired bootstrap. Means: paired t, under
-    30 cases by exchanging signs. Clusters: CR1 and t(G - 1), under 20 by exchanging signs, under 8
-    no interval (`stats` has the sources).
+    Pass/fail: Tango's score limits and McNemar's mid-p. F1: paired bootstrap, at levels that it does
+    not reach by influence. Means: paired t, under 30 cases by exchanging signs; averages of pass/fail
+    with few changed cases as if each were asked once. Clusters: CR1 and t(G - 1), under 20 by
+    exchanging signs, under 8 no interval; for pass/fail no narrower than Tango's limits at as many
+    pairs as the clusters are worth (`stats` has the sources).
 
     Args:
         kind: What the scores are.
@@ -150,48 +185,113 @@ def estimate_difference(
         clusters: Per case, or None where every case stands alone.
         settings: Resamples, seed and level.
         alphas: Of the one-sided limits.
+        is_pass_fail: Whether means are averages of 0 and 1.
         extra_tests: Whether tests that do not decide are made too.
     """
     if kind == "f1":
         if clusters is not None:
             return _from_tests(
-                lambda level: f1_delta(left, right, level, clusters), "F1 by influence, clusters", settings, alphas
+                lambda level: _f1_by_influence(left, right, level, clusters), "F1 by influence, clusters", settings, alphas
             )  # fmt: skip
         return _f1_difference(left, right, settings, alphas, extra_tests=extra_tests)
     a, b = left[:, 0], right[:, 0]
     if clusters is not None:
-        return _clustered(a - b, clusters, settings, alphas, is_binary=kind == "binary")
+        return _clustered(a - b, clusters, settings, alphas, is_pass_fail=is_pass_fail)
     if kind == "binary":
         return _binary_difference(a, b, settings, alphas, extra_tests=extra_tests)
+    if is_pass_fail and (a != b).sum() < FEW_CHANGES:
+        return _few_changes(a - b, settings, alphas)
+    return _mean_difference(a, b, settings, alphas)
+
+
+def _mean_difference(a: Array, b: Array, settings: Settings, alphas: Alphas) -> Difference:
     if len(a) < FEW_CASES:
         return _from_tests(
-            lambda level: sign_flip(a - b, None, level, settings.seed), "sign flip", settings, alphas
-        )  # fmt: skip
+            lambda level: _flip(a - b, None, level, settings), "sign flip", settings, alphas
+        )
     return _from_tests(lambda level: paired_t(a, b, level), "paired t", settings, alphas)
 
 
 def _clustered(
-    differences: Array, clusters: Array, settings: Settings, alphas: Alphas, *, is_binary: bool
+    differences: Array, clusters: Array, settings: Settings, alphas: Alphas, *, is_pass_fail: bool
 ) -> Difference:
     n_clusters = len(np.unique(clusters))
-    if is_binary and np.ptp(differences) == 0 and n_clusters >= MIN_CLUSTERS:
+    if is_pass_fail and np.ptp(differences) == 0 and n_clusters >= MIN_CLUSTERS:
         return _copies(float(differences[0]), n_clusters, settings, alphas)
     if n_clusters < FEW_CLUSTERS:
-        return _from_tests(
-            lambda level: sign_flip(differences, clusters, level, settings.seed),
+        found = _from_tests(
+            lambda level: _flip(differences, clusters, level, settings),
             "sign flip of clusters", settings, alphas,
         )  # fmt: skip
-    return _from_tests(
-        lambda level: cluster_t(differences, clusters, level), "t of clusters (CR1)", settings, alphas
-    )  # fmt: skip
+    else:
+        found = _from_tests(
+            lambda level: cluster_t(differences, clusters, level), "t of clusters (CR1)", settings, alphas
+        )  # fmt: skip
+    if not is_pass_fail:
+        return found
+    return _within_one(_no_narrower(found, differences, clusters, settings, alphas))
+
+
+def _within_one(found: Difference) -> Difference:
+    """Limits of a difference of shares, cut off where no such difference can be."""
+
+    def cut(end: float | None) -> float | None:
+        return None if end is None else min(1.0, max(-1.0, end))
+
+    ends = {"lower": cut(found.estimate.lower), "upper": cut(found.estimate.upper)}
+    estimate = found.estimate.model_copy(update=ends)
+    return replace(found, estimate=estimate, lower=cut(found.lower), upper=cut(found.upper))
 
 
 def _copies(difference: float, n: int, settings: Settings, alphas: Alphas) -> Difference:
     """Pass/fail without any spread: each cluster counts as one pair, as if its cases were copies."""
     gained, lost = (n if difference > 0 else 0), (n if difference < 0 else 0)
-    shown, deciding = (tango_interval(gained, lost, n, x) for x in (settings.level, alphas.level))
+    changes = np.full(n, difference)
+    shown, deciding = (tango_of_shares(changes, n, x) for x in (settings.level, alphas.level))
     tests = [TestResult(name="McNemar mid-p of clusters", p=mcnemar_mid_p(gained, lost))]
     return Difference(to_estimate(shown), deciding.lower, deciding.upper, tests)
+
+
+def _no_narrower(
+    found: Difference, differences: Array, clusters: Array, settings: Settings, alphas: Alphas
+) -> Difference:
+    """Pass/fail in clusters: limits at least as wide as Tango's at the pairs that they are worth."""
+    shown = found.estimate
+    if found.lower is None or found.upper is None or shown.lower is None or shown.upper is None:
+        return found
+    if not found.standard_error:
+        return found
+    pairs = pairs_worth(differences, found.standard_error, len(np.unique(clusters)))
+    least, wide = (tango_of_shares(differences, pairs, x) for x in (alphas.level, settings.level))
+    ends = {"lower": min(shown.lower, wide.lower), "upper": max(shown.upper, wide.upper)}
+    return replace(
+        found, estimate=shown.model_copy(update=ends),
+        lower=min(found.lower, least.lower), upper=max(found.upper, least.upper),
+    )  # fmt: skip
+
+
+def _few_changes(differences: Array, settings: Settings, alphas: Alphas) -> Difference:
+    """Averaged pass/fail scores that hardly differ: limits as if each case were asked once."""
+    n = len(differences)
+    shown, deciding = (tango_of_shares(differences, n, x) for x in (settings.level, alphas.level))
+    gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+    detail = f"{gained} cases better, {lost} worse"
+    tests = [TestResult(name="sign test (mid-p)", p=mcnemar_mid_p(gained, lost), detail=detail)]
+    return Difference(
+        to_estimate(shown), deciding.lower, deciding.upper, tests,
+        float(np.sqrt(differences.var() / n)) or None,
+        mde=mde_mcnemar(n, float(np.abs(differences).mean())),
+    )  # fmt: skip
+
+
+def _flip(
+    differences: Array, clusters: Array | None, level: float, settings: Settings
+) -> MeanTest | NoLimits:
+    """The sign-flip test, where so many flips reach the level at all."""
+    if MOST_FLIPS * (1 - level) < 1:
+        why = f"{MOST_FLIPS:,} exchanges of signs do not reach the level {level:.8g} of this look or selection"
+        return NoLimits(float(differences.mean()), len(differences), why)
+    return sign_flip(differences, clusters, level, settings.seed, MOST_FLIPS)
 
 
 def _from_tests(
@@ -233,11 +333,7 @@ def _f1_difference(
 ) -> Difference:
     rows = np.column_stack([left, right])
     value = float(f1_difference(rows.sum(axis=0, keepdims=True))[0])
-    why = (
-        None
-        if len(rows) >= FEWEST_CASES
-        else f"{len(rows)} cases; at least {FEWEST_CASES} are needed"
-    )
+    why = None if len(rows) >= FEWEST_CASES else _too_few(len(rows))
     if why is None:
         result = bootstrap(
             rows, f1_difference, settings.seed, settings.resamples, settings.level,
@@ -246,12 +342,31 @@ def _f1_difference(
         if not isinstance(result, NoLimits) and not result.degenerate:
             tests = [TestResult(name="paired bootstrap", p=result.p)]
             tests += _f1_tests(left, right, settings) if extra_tests else []
+            ends: list[float | None] = [result.lower_one_sided, result.upper_one_sided]
+            if not reaches(alphas, settings):
+                far = _f1_by_influence(left, right, alphas.level, None)
+                ends = (
+                    [None, None]
+                    if isinstance(far, NoLimits)
+                    else [far.limits.lower, far.limits.upper]
+                )
             return Difference(
-                to_estimate(result.interval), result.lower_one_sided, result.upper_one_sided,
-                tests, result.standard_error, mde=mde_from_standard_error(result.standard_error),
+                to_estimate(result.interval), ends[0], ends[1], tests, result.standard_error, mde=mde_from_standard_error(result.standard_error),
             )  # fmt: skip
         why = "all resamples alike"
     return Difference(to_estimate(NoLimits(value, len(rows), why)), None, None, [], no_interval=why)
+
+
+def _f1_by_influence(
+    left: Array, right: Array, level: float, clusters: Array | None
+) -> MeanTest | NoLimits:
+    found = f1_delta(left, right, level, clusters)
+    if isinstance(found, NoLimits) and found.value is None:
+        value = float(
+            f1_of_sums(left.sum(axis=0)[None])[0] - f1_of_sums(right.sum(axis=0)[None])[0]
+        )
+        return replace(found, value=value)
+    return found
 
 
 def _f1_tests(left: Array, right: Array, settings: Settings) -> list[TestResult]:

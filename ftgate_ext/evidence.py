@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from ftgate_ext.schema import UNSCORED_STATUSES
 from ftgate_ext.stats.planning import cases_to_settle
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 POWER = 0.8
+ROUNDING = 1e-12
+"""0.55 - 0.5 is a little more than 0.05: figures that differ by less than this are equal."""
+ASK_AGAIN = "run the same command again: it asks only what is missing"
 JUDGED = ("win_rate", "rubric")
 """Metrics that a judge made, by how their names begin."""
 
@@ -49,10 +53,10 @@ class Evidence:
         key = (task, metric, "candidate")
         return next((x for x in self.comparisons.levels if (x.task, x.metric, x.role) == key), None)
 
-    def operations(self) -> Operations | None:
-        """What all requests to the candidate took."""
+    def operations(self, role: str = "candidate") -> Operations | None:
+        """What all requests to a model took."""
         return next(
-            (o for o in self.comparisons.operations if (o.role, o.task) == ("candidate", "*")), None
+            (o for o in self.comparisons.operations if (o.role, o.task) == (role, "*")), None
         )
 
     def ratio(self, quantity: str, against: str) -> OperationRatio | None:
@@ -78,14 +82,37 @@ def find_problem(evidence: Evidence, task: str | None, metric: str, against: str
         return _not_made(evidence, task, metric, against)
     if comparison.unavailable:
         return Problem(comparison.unavailable, "see the run's responses.jsonl for what went wrong")
+    repeated = comparison.n_pairs * comparison.repeats
+    if comparison.n_failed_repeats > evidence.max_failed_share * repeated:
+        return Problem(
+            f"{comparison.n_failed_repeats} of {repeated} repeats ({comparison.n_failed_repeats / repeated:.1%}) have no answer, above the error budget of {evidence.max_failed_share:.1%}",
+            ASK_AGAIN,
+        )
     missing = comparison.n_excluded + comparison.n_unpaired
     asked = comparison.n_pairs + missing
     if missing > evidence.max_failed_share * asked:
         what = "have no answer" if not comparison.n_unpaired else "lack an answer of one model"
         return Problem(
             f"{missing} of {asked} cases ({missing / asked:.1%}) {what}, above the error budget of {evidence.max_failed_share:.1%}",
-            "run the same command again: it asks only what is missing",
+            ASK_AGAIN,
         )
+    return None
+
+
+def requests_problem(evidence: Evidence, *roles: str) -> Problem | None:
+    """Why cost and latency may not decide: too many requests without an answer were not measured."""
+    for role in roles:
+        operations = evidence.operations(role)
+        if operations is None:
+            continue
+        asked = operations.n_requests + operations.n_without_response
+        missing = operations.n_without_response
+        missing += sum(n for s, n in operations.statuses.items() if s in UNSCORED_STATUSES)
+        if missing > evidence.max_failed_share * asked:
+            return Problem(
+                f"{missing} of {asked} requests to {role} ({missing / asked:.1%}) were not measured, above the error budget of {evidence.max_failed_share:.1%}",
+                ASK_AGAIN,
+            )
     return None
 
 
@@ -132,11 +159,15 @@ class Effect:
     """Whether a limit must lie above the threshold, not on it."""
     is_difference: bool = True
     """Whether 0 stands for a model that differs in nothing; not so for thresholds and ratios."""
+    error_if_unchanged: float | None = None
+    """Standard error if the two models did not differ, where it is known better than by limits."""
+    step: float = 0.0
+    """Pass/fail figures come in steps of one case; 0 for figures that take any value."""
 
     @property
     def is_met(self) -> bool:
         """Whether the bare figure reaches the threshold."""
-        return self.value >= self.threshold
+        return self.value >= self.threshold - ROUNDING
 
     @property
     def standard_error(self) -> float | None:
@@ -151,19 +182,25 @@ def weigh(level: EvidenceLevel, effect: Effect) -> Outcome:
     """The levels of evidence (module `policy_rules` says what each asks)."""
     if level == "point":
         return "PASS" if effect.is_met else "FAIL"
+    if effect.high is not None and effect.high < effect.threshold:
+        return "FAIL"
     if effect.low is None or effect.high is None:
         return "INCONCLUSIVE"
-    if effect.high < effect.threshold:
-        return "FAIL"
     if level == "screen":
         return "PASS"
     if level == "significant":
         shown = effect.is_significant is not False
         return "PASS" if effect.is_met and shown else "INCONCLUSIVE"
-    cleared = effect.low > effect.threshold or (
+    return "PASS" if is_cleared(effect) else "INCONCLUSIVE"
+
+
+def is_cleared(effect: Effect) -> bool:
+    """Whether the lower limit lies on the right side of the threshold."""
+    if effect.low is None:
+        return False
+    return effect.low > effect.threshold or (
         not effect.is_strict and effect.low == effect.threshold
     )
-    return "PASS" if cleared else "INCONCLUSIVE"
 
 
 def point_reading(effect: Effect) -> Outcome:
@@ -174,15 +211,17 @@ def point_reading(effect: Effect) -> Outcome:
 def chance_unchanged_passes(effect: Effect) -> float | None:
     """How often the bare figure of a model that differs in nothing would reach the threshold.
 
-    None for thresholds and ratios, where there is no such model, and where nothing is known of the
-    figure's spread.
+    By the normal distribution, at half a step below the first figure that reaches it. None for
+    thresholds and ratios, where there is no such model, and where nothing is known of the figure's
+    spread.
     """
-    error = effect.standard_error
-    return (
-        None
-        if error is None or not effect.is_difference
-        else 1 - NormalDist().cdf(effect.threshold / error)
-    )
+    error = effect.error_if_unchanged or effect.standard_error
+    if error is None or not effect.is_difference:
+        return None
+    least = effect.threshold
+    if effect.step:
+        least = (math.ceil(least / effect.step - ROUNDING * effect.n) - 0.5) * effect.step
+    return 1 - NormalDist().cdf(least / error)
 
 
 def cases_needed(level: EvidenceLevel, effect: Effect) -> int | None:
@@ -202,7 +241,7 @@ def cases_needed(level: EvidenceLevel, effect: Effect) -> int | None:
 
 def cases_for_unchanged(effect: Effect) -> int | None:
     """How many cases would prove the threshold with power 0.8 if nothing has changed at all."""
-    error = effect.standard_error
+    error = effect.error_if_unchanged or effect.standard_error
     if error is None or effect.threshold >= 0 or not effect.is_difference:
         return None
     normal = NormalDist()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftgate_ext.assets import asset_dir
 from ftgate_ext.evalset import loaded_sets
+from ftgate_ext.evalset.versions import check_shipped
 from ftgate_ext.schema import EvalSetError, EvalSetUse
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def describe_eval_sets(policy: Policy, policy_file: Path) -> tuple[TaskManager, 
     """Build every task once, so that broken data is found before a model is asked.
 
     Raises:
-        EvalSetError: A task is unknown or its data is broken.
+        EvalSetError: A task is unknown, its data is broken, or a shipped set is not what its manifest
+            says and the policy does not call it local.
     """
     tasks = find_tasks(
         [s.task for s in policy.eval_sets], [policy_file.parent / p for p in policy.task_paths]
@@ -77,18 +79,31 @@ def describe_eval_sets(policy: Policy, policy_file: Path) -> tuple[TaskManager, 
     return tasks, [
         use
         for eval_set in policy.eval_sets
-        for use in use_of(tasks, eval_set.task, eval_set.limit, eval_set.repeats)
+        for use in use_of(
+            tasks, eval_set.task, eval_set.limit, eval_set.repeats, local=eval_set.local
+        )
     ]
 
 
 def use_of(
-    tasks: TaskManager, name: str, limit: int | None = None, repeats: int = 1
+    tasks: TaskManager,
+    name: str,
+    limit: int | None = None,
+    repeats: int = 1,
+    *,
+    local: bool = False,
 ) -> list[EvalSetUse]:
-    """Build a task, or all tasks of a group, and say which data they use."""
+    """Build a task, or all tasks of a group, and say which data they use.
+
+    Raises:
+        EvalSetError: A shipped set that is not `local` differs from its manifest.
+    """
     uses = []
     for task_name, task in tasks.load([name])["tasks"].items():
         source = str(task.config.metadata.get("config_source"))
         used, n = loaded_sets.get(source), len(task.eval_docs)
+        if used and not local:
+            check_shipped(used.file, used.sha256)
         uses.append(
             EvalSetUse(
                 task=task_name, file=str(used.file) if used else str(task.config.dataset_path),

@@ -38,17 +38,16 @@ def note_look(run_dir: Path, candidate: ModelScores, policy: Policy) -> LookUse:
     path = run_dir / LEDGER
     ledger = load_row(path, LookLedger, "compare") if path.is_file() else LookLedger()
     data_hash = _hash_cases(candidate)
-    if not ledger.looks or ledger.looks[-1].data_hash != data_hash:
-        number = len(ledger.looks) + 1
-        if policy.looks and number > policy.looks.planned:
-            raise RunError(
-                f"{path}: all {policy.looks.planned} planned looks are used; a further one cannot be honest. Begin a new run with more cases."
-            )
+    is_new = not ledger.looks or ledger.looks[-1].data_hash != data_hash
+    if is_new:
         look = Look(
-            number=number, at=datetime.now(timezone.utc).isoformat(timespec="seconds"), data_hash=data_hash,
+            number=len(ledger.looks) + 1, at=datetime.now(timezone.utc).isoformat(timespec="seconds"), data_hash=data_hash,
             n_cases={task: len(set(s.doc_hashes)) for task, s in candidate.tasks.items()},
         )  # fmt: skip
         ledger = LookLedger(looks=[*ledger.looks, look])
+    # Old looks too: the plan may have been made or changed after them.
+    _check_planned(path, ledger, policy)
+    if is_new:
         write_row(path, ledger)
     planned = policy.looks
     return LookUse(
@@ -56,6 +55,13 @@ def note_look(run_dir: Path, candidate: ModelScores, policy: Policy) -> LookUse:
         planned=planned.planned if planned else None,
         boundary=planned.boundary if planned else None,
     )
+
+
+def _check_planned(path: Path, ledger: LookLedger, policy: Policy) -> None:
+    if policy.looks and ledger.looks[-1].number > policy.looks.planned:
+        raise RunError(
+            f"{path}: all {policy.looks.planned} planned looks are used; a further one cannot be honest. Begin a new run with more cases."
+        )
 
 
 def _hash_cases(scores: ModelScores) -> str:

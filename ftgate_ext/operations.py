@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.estimates import bound
+from ftgate_ext.estimates import bound, reaches
 from ftgate_ext.schema import Bound, Estimate, OperationRatio, Operations, Role
 from ftgate_ext.settings import Alphas, Settings, to_estimate
 from ftgate_ext.stats.limits import Limits, NoLimits
-from ftgate_ext.stats.mean import paired_t
+from ftgate_ext.stats.mean import cluster_t, paired_t
 from ftgate_ext.stats.quantile import (
     QuantileRatio,
     quantile,
@@ -82,8 +82,23 @@ def _bounds(parts: list[TaskScores], settings: Settings) -> dict[str, Bound]:
             found[name] = _quantile_bound(latency, q, settings.level, alphas)
     cost = _known(parts, "cost_usd")
     if cost is not None:
-        found[COST] = _mean_bound(cost, settings.level, alphas)
+        cases = _number_cases([part.doc_hashes for part in parts])
+        if cases is not None:
+            cases = cases[~np.isnan(_column(parts, "latency_s"))]
+        found[COST] = _mean_bound(cost, settings.level, alphas, cases)
     return found
+
+
+def _number_cases(hashes: list[list[str]]) -> Array | None:
+    """Per request, the number of its case; None where no case was asked twice.
+
+    Five answers to one question cost nearly the same: they are no five observations.
+    """
+    if all(len(set(part)) == len(part) for part in hashes):
+        return None
+    numbers: dict[tuple[int, str], int] = {}
+    keys = [(i, h) for i, part in enumerate(hashes) for h in part]
+    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
 
 
 def _quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bound:
@@ -101,10 +116,13 @@ def _quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bo
     )  # fmt: skip
 
 
-def _mean_bound(values: Array, level: float, alphas: Alphas) -> Bound:
+def _mean_bound(values: Array, level: float, alphas: Alphas, cases: Array | None = None) -> Bound:
     zero = np.zeros(len(values))
 
     def interval(at: float) -> Limits | NoLimits:
+        if cases is not None:
+            test = cluster_t(values, cases, at)
+            return test if isinstance(test, NoLimits) else test.limits
         test = paired_t(values, zero, at)
         return test if isinstance(test, NoLimits) else replace(test.limits, method="t")
 
@@ -120,11 +138,14 @@ def compare_operations(
     """Cost and latency as multiples of another model's, on the cases that both answered."""
     mine, other = _matched(models["candidate"], models[baseline])
     alphas = settings.alphas("*")
-    ratios = [_cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas)]
+    cases = mine.get("case")
+    ratios = [_cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, cases)]
     for name, q in LATENCIES.items():
         ratio: Bound | str = "latency was not measured for both models"
         a, b = mine["latency_s"], other["latency_s"]
-        if len(a):
+        if len(a) and not reaches(alphas, settings):
+            ratio = _too_far_out(a, b, q, alphas, settings)
+        elif len(a):
             found = quantile_ratio(
                 a, b, q, settings.seed, settings.resamples, settings.level, alphas.one_sided,
             )  # fmt: skip
@@ -136,6 +157,15 @@ def compare_operations(
         else OperationRatio(quantity=name, baseline=baseline, ratio=ratio)
         for name, ratio in ratios
     ]
+
+
+def _too_far_out(a: Array, b: Array, q: float, alphas: Alphas, settings: Settings) -> Bound | str:
+    """The ratio without limits, at a test level so small that no resample lies beyond it."""
+    top, bottom = quantile(a, q), quantile(b, q)
+    why = f"{settings.resamples:,} resamples do not reach the level {1 - alphas.one_sided:.8g} of this look"
+    if top is None or not bottom:
+        return why
+    return _ratio_bound(NoLimits(top / bottom, len(a), why))
 
 
 def _ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
@@ -150,16 +180,21 @@ def _ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
     )  # fmt: skip
 
 
-def _cost_ratio(a: Array, b: Array, level: float, alphas: Alphas) -> tuple[str, Bound | str]:
+def _cost_ratio(
+    a: Array, b: Array, level: float, alphas: Alphas, cases: Array | None = None
+) -> tuple[str, Bound | str]:
     if len(a) == 0 or np.isnan(a).any() or np.isnan(b).any():
         return COST, "cost was not measured for both models"
     if b.sum() <= 0:
         return COST, "the other model costs nothing"
-    return COST, bound(lambda at: fieller(a, b, at), level, alphas)
+    return COST, bound(lambda at: fieller(a, b, at, cases), level, alphas)
 
 
 def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Both models' measurements on requests that both answered, in the same order."""
+    """Both models' measurements on requests that both answered, in the same order.
+
+    With the number of the case of each request where cases were asked several times.
+    """
     both = [(scores, other[task]) for task, scores in mine.items() if task in other]
     rows = [_matched_rows(a, b) for a, b in both]
     sides = [
@@ -172,6 +207,11 @@ def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Arr
         }
         for side in (0, 1)
     ]  # fmt: skip
+    cases = _number_cases([
+        [a.doc_hashes[i] for i in row] for (a, _), (row, _) in zip(both, rows, strict=True)
+    ])  # fmt: skip
+    if cases is not None:
+        sides[0]["case"] = cases
     answered = ~np.isnan(sides[0]["latency_s"]) & ~np.isnan(sides[1]["latency_s"])
     left, right = ({name: v[answered] for name, v in side.items()} for side in sides)
     return left, right
@@ -179,6 +219,9 @@ def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Arr
 
 def _matched_rows(mine: TaskScores, other: TaskScores) -> tuple[Array, Array]:
     """Rows of the same requests: the k-th repeat of a case with the k-th of the other model."""
+    if mine.doc_hashes == other.doc_hashes:
+        every = np.arange(len(mine))
+        return every, every
     where = {key: row for row, key in enumerate(_numbered(other.doc_hashes))}
     partners = np.fromiter(
         (where.get(key, -1) for key in _numbered(mine.doc_hashes)), np.int64, len(mine)

@@ -31,6 +31,8 @@ class CaseScores:
     """Most requests that one case got."""
     is_pass_fail: bool
     """Whether every single score is 0 or 1."""
+    failed: Array | None = None
+    """Per case: how many of its requests failed, where it has a score nevertheless; None: none."""
 
     @property
     def is_scored(self) -> Array:
@@ -62,23 +64,30 @@ def find_cases(scores: TaskScores) -> Cases:
 
 
 def average_repeats(scores: TaskScores, cases: Cases, metric: str) -> CaseScores:
-    """The scores of a metric per case."""
+    """The scores of a metric per case; none where more than half of its requests have no score."""
     n = len(cases.index)
-    raw = scores.columns.get(metric, Column()).matrix(len(scores))
+    column = scores.columns.get(metric, Column())
+    raw = column.matrix(len(scores))
     scored = ~np.isnan(raw[:, 0])
+    failed = np.array(scores.unanswered, dtype=bool)
+    failed[column.rows] = True  # a score that is no finite number is as good as no answer
+    failed &= ~scored
     counts = np.bincount(cases.case_of[scored], minlength=n)
     sums = np.column_stack([
         np.bincount(cases.case_of[scored], weights=raw[scored, i], minlength=n)
         for i in range(raw.shape[1])
     ])  # fmt: skip
+    missing = np.bincount(cases.case_of[failed], minlength=n)
+    lost = missing > counts
+    known = (counts > 0) & ~lost
     with np.errstate(invalid="ignore"):
-        values = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
-    failed = np.bincount(cases.case_of, weights=scores.unanswered, minlength=n) > 0
+        values = np.where(known[:, None], sums / np.maximum(counts, 1)[:, None], np.nan)
     asked = np.bincount(cases.case_of, minlength=n)
     flat = raw[scored]
     return CaseScores(
-        values, failed & (counts == 0), int(asked.max(initial=0)),
+        values, lost, int(asked.max(initial=0)),
         is_pass_fail=raw.shape[1] == 1 and bool(np.isin(flat, (0.0, 1.0)).all()),
+        failed=np.where(known, missing, 0),
     )  # fmt: skip
 
 
@@ -96,15 +105,25 @@ class Join:
 
 def join_cases(candidate: TaskScores, mine: Cases, baseline: TaskScores, other: Cases) -> Join:
     """Join two models on the case itself."""
+    if candidate.doc_hashes == baseline.doc_hashes:  # the same set in the same order
+        every = np.arange(len(mine.index))
+        differ = _count_different(
+            candidate.prompt_hashes, baseline.prompt_hashes, mine.first, mine.first
+        )
+        return Join(every, every, 0, differ, mine.first)
     pairs = [(row, other.index[h]) for h, row in mine.index.items() if h in other.index]
     left = np.fromiter((a for a, _ in pairs), np.int64, len(pairs))
     right = np.fromiter((b for _, b in pairs), np.int64, len(pairs))
     a, b = mine.first[left], other.first[right]
-    differ = sum(
-        candidate.prompt_hashes[i] != baseline.prompt_hashes[j] for i, j in zip(a, b, strict=True)
-    )
+    differ = _count_different(candidate.prompt_hashes, baseline.prompt_hashes, a, b)
     unpaired = len(mine.index) + len(other.index) - 2 * len(pairs)
     return Join(left, right, unpaired, differ, a)
+
+
+def _count_different(left: list[str], right: list[str], a: Array, b: Array) -> int:
+    if left == right and a is b:
+        return 0
+    return sum(left[i] != right[j] for i, j in zip(a, b, strict=True))
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,8 @@ class PairedScores:
     repeats: int
     is_pass_fail: bool
     n_excluded: int
+    n_failed_repeats: int = 0
+    """Requests without an answer that other repeats of their case stand for."""
     clusters: Array | None = None
     """Per case: the number of its cluster; None where every case stands alone."""
 
@@ -137,8 +158,10 @@ def pair_scores(join: Join, mine: CaseScores, other: CaseScores) -> PairedScores
     kind: Kind | None = None
     if both.any() and left.shape[1] == right.shape[1]:
         kind = kind_of(left.shape[1], is_binary=pass_fail and repeats == 1)
+    sides = ((mine, join.left[both]), (other, join.right[both]))
     return PairedScores(
-        kind, left, right, join.first_left[both], repeats, pass_fail, excluded
+        kind, left, right, join.first_left[both], repeats, pass_fail, excluded,
+        sum(int(x.failed[rows].sum()) for x, rows in sides if x.failed is not None),
     )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ class EvalSet(Row):
     """The field of the row that says which cases belong together, where rows have it."""
     cases: int | None = Field(default=None, ge=1)
     """For `plan`: how many cases there are, where the data is not at hand to be counted."""
+    local: bool = False
+    """The shipped set was changed here on purpose: do not hold its bytes against the manifest."""
 
 
 class JudgeSpec(ServerSpec):
@@ -168,6 +170,8 @@ class Policy(Row):
     eval_sets: list[EvalSet] = Field(min_length=1)
     task_paths: list[str] = []
     """Folders with further lm-eval task YAMLs, relative to gate.yaml."""
+    training_data: list[str] = []
+    """JSONL files that the candidate was trained on, relative to gate.yaml: eval cases are looked for in them."""
     judge: JudgeSpec | None = None
     run: RunSpec = RunSpec()
     rules: list[Rule] = Field(min_length=1)

@@ -81,6 +81,14 @@ class PerBucket(_OnMetric):
     """Smaller buckets are counted, not judged."""
     evidence: EvidenceLevel = "screen"
 
+    @model_validator(mode="after")
+    def _provable(self) -> PerBucket:
+        if self.margin_pt == 0 and self.evidence == "proven":
+            raise ValueError(
+                "margin_pt 0 cannot be proven: no number of cases proves an unchanged model exactly as good; give a margin"
+            )
+        return self
+
 
 class Floor(_OnMetric):
     """A metric of the candidate itself reaches a threshold."""

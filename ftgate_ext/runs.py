@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ftgate_ext.inference.journal import is_torn, read_responses
 from ftgate_ext.schema import FORMAT_VERSION, ROLES, Response, Role, Row, RunError, RunManifest
@@ -167,7 +168,7 @@ def stream_samples(task: str, path: Path) -> Iterator[tuple[str, Record]]:
         # Lines of bytes: a text may hold U+2028 and the like, at which text lines would be cut.
         for number, line in enumerate(file, start=1):
             try:
-                sample = json.loads(line.decode())  # half the time of bytes
+                sample = from_json(line, cache_strings="keys")
                 key = str(sample["doc_id"])
                 prompt_hash = sample["prompt_hash"]
                 response = responses.get((prompt_hash, met[prompt_hash]))

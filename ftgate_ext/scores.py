@@ -244,7 +244,8 @@ def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:
     for part in parts:
         start = len(whole)
         whole.case_ids += part.case_ids
-        whole.doc_hashes += part.doc_hashes
+        # The same row in two tasks is two cases, not a repeat of one.
+        whole.doc_hashes += [f"{part.task} {doc_hash}" for doc_hash in part.doc_hashes]
         whole.prompt_hashes += part.prompt_hashes
         whole.unanswered += part.unanswered
         for n, cells in whole.fields.items():

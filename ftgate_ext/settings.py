@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ftgate_ext.policy import Policy
 
 ALPHA = 0.05
+LEAST_ALPHA = 1e-9
+"""The first of many O'Brien-Fleming looks asks for less than numbers can tell from 0."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Settings:
             one_sided, two_sided = _alpha_of_look(look, 1), _alpha_of_look(look, 2)
         checkpoints = self.selected_from.get(task, 1)
         return Alphas(
-            selection_alpha(one_sided, checkpoints), selection_alpha(two_sided, checkpoints)
+            max(selection_alpha(one_sided, checkpoints), LEAST_ALPHA),
+            max(selection_alpha(two_sided, checkpoints), LEAST_ALPHA),
         )
 
 
@@ -73,7 +76,7 @@ def _alpha_of_look(look: LookUse, sides: Literal[1, 2]) -> float:
     from ftgate_ext.stats.sequential import boundaries
 
     z = boundaries(look.planned, look.boundary, ALPHA, sides)[look.number - 1]
-    return sides * (1 - NormalDist().cdf(float(z)))
+    return max(sides * NormalDist().cdf(-float(z)), LEAST_ALPHA)
 
 
 def settings_of(policy: Policy, look: LookUse | None = None) -> Settings:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ftgate_ext.estimates import Difference, estimate_difference, estimate_level
+from ftgate_ext.estimates import (
+    FEW_CASES,
+    Difference,
+    estimate_difference,
+    estimate_level,
+    estimate_ratio,
+    reaches,
+)
 from ftgate_ext.schema import Comparison, Estimate, Judgment, PairVerdict, Role, TestResult
 from ftgate_ext.settings import Alphas, Settings, to_estimate
 from ftgate_ext.stats.limits import Limits, NoLimits
@@ -23,6 +30,8 @@ PairKey = tuple[str, Role, tuple[str, str]]
 SCORES: dict[PairVerdict, float] = {
     "candidate_better": 1.0, "tie": 0.5, "both_bad": 0.5, "baseline_better": 0.0,
 }  # fmt: skip
+FEW_VERDICTS = 5
+"""Fewer wins or losses, and many resamples hold none at all."""
 RUBRIC = "rubric"
 """Begins the name of every metric that is a judge's score from 1 to 5."""
 
@@ -103,13 +112,16 @@ def _around_half(difference: Estimate) -> Estimate:
 def _difference(
     counts: Counter[PairVerdict], n: int, settings: Settings, alphas: Alphas
 ) -> Difference:
-    """The win rate minus one half; without wins or without losses by the score limits of both."""
+    """The win rate minus one half, by bootstrap.
+
+    Where few wins, few losses or few pairs leave nothing to draw from, by the score limits of both.
+    """
     wins, losses = counts["candidate_better"], counts["baseline_better"]
     spread = (wins + losses - (wins - losses) ** 2 / n) / (4 * n * max(n - 1, 1))
     error = float(np.sqrt(spread)) or None
     ties = 1 - (wins + losses) / n
     mde = mde_win_rate(n, ties) if ties < 1 else None
-    if wins and losses:
+    if min(wins, losses) >= FEW_VERDICTS and n >= FEW_CASES and reaches(alphas, settings):
         values = np.array([SCORES[v] for v in SCORES for _ in range(counts[v])])
         rows = np.column_stack([values, np.full(n, 0.5), np.ones(n)])
         result = bootstrap(
@@ -172,4 +184,5 @@ def _rubric(
         candidate_estimate=own[0], baseline_estimate=own[1], difference=found.estimate,
         lower_one_sided=found.lower, upper_one_sided=found.upper, no_interval=found.no_interval,
         standard_error=found.standard_error, mde=found.mde, tests=found.tests,
+        ratio=estimate_ratio("mean", left, right, None, settings, alphas),
     )  # fmt: skip

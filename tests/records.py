@@ -13,7 +13,19 @@ from hypothesis import settings
 
 from ftgate_ext.policy import Policy
 from ftgate_ext.runs import ModelRecords, Record
-from ftgate_ext.schema import Judgment, Response
+from ftgate_ext.schema import (
+    Bound,
+    Comparison,
+    Comparisons,
+    Estimate,
+    Judgment,
+    Level,
+    OperationRatio,
+    Operations,
+    Qualification,
+    Response,
+    TestResult,
+)
 from ftgate_ext.scores import ModelScores, tabulate_records
 
 if TYPE_CHECKING:
@@ -103,10 +115,12 @@ def make_policy(
     max_failed_share: float = 0.02,
     judge: dict[str, Any] | None = None,
     tasks: Sequence[str] = (TASK,),
+    **settings: Any,
 ) -> Policy:
     """A policy of candidate, production, base and frontier with a judge of `tasks[0]`.
 
     A rule without a name is called by its kind; task and metric are filled in where it needs them.
+    `settings` are further keys of gate.yaml.
     """
     server = {"endpoint": "http://localhost:1/v1", "model": "toy"}
     return Policy.model_validate({
@@ -117,6 +131,7 @@ def make_policy(
         "run": {"max_failed_share": max_failed_share, "resamples": 1000},
         "rules": [_full_rule(rule) for rule in rules],
         "approvals": [{"by": "A. Lead", "reason": "known", "until": "2026-12-31"} | a for a in approvals],
+        **settings,
     })  # fmt: skip
 
 
@@ -125,6 +140,68 @@ def _full_rule(rule: dict[str, Any]) -> dict[str, Any]:
         "win_rate", "budget", "ratio", "any_route", "pooled_non_inferiority",
     }  # fmt: skip
     return {"name": rule["kind"]} | ({"task": TASK, "metric": METRIC} if needs_task else {}) | rule
+
+
+def make_comparison(
+    value: float = 0.0,
+    limits: tuple[float | None, float | None] = (None, None),
+    p: float | None = None,
+    **fields: Any,
+) -> Comparison:
+    """Candidate against production on 100 pairs with this difference, its limits and its test."""
+    return Comparison(**{
+        "task": TASK, "metric": METRIC, "kind": "mean", "baseline": "production", "n_pairs": 100, "n_excluded": 0,
+        "difference": Estimate(value=value, n=100, method="by hand"),
+        "lower_one_sided": limits[0], "upper_one_sided": limits[1],
+        "tests": [] if p is None else [TestResult(name="by hand", p=p)],
+    } | fields)  # fmt: skip
+
+
+def make_bound(
+    value: float, limits: tuple[float | None, float | None] = (None, None), n: int = 100, **fields: Any
+) -> Bound:  # fmt: skip
+    """A figure with its one-sided limits."""
+    return Bound(
+        estimate=Estimate(value=value, n=n, method="by hand"),
+        lower_one_sided=limits[0], upper_one_sided=limits[1], **fields,
+    )  # fmt: skip
+
+
+def make_level(
+    value: float, limits: tuple[float | None, float | None] = (None, None), **fields: Any
+) -> Level:
+    """The candidate's own figure on 100 cases."""
+    return Level(**{
+        "task": TASK, "metric": METRIC, "role": "candidate", **dict(make_bound(value, limits)),
+    } | fields)  # fmt: skip
+
+
+def make_operations(**fields: Any) -> Operations:
+    """What 100 requests to the candidate took."""
+    return Operations(
+        **{"role": "candidate", "task": "*", "n_requests": 100, "statuses": {"ok": 100}} | fields
+    )
+
+
+def make_comparisons(
+    *rows: Comparison | Level | Operations | OperationRatio, **fields: Any
+) -> Comparisons:
+    """Everything that the decision may look at."""
+    return Comparisons(**{
+        "run_id": "run-1", "roles": ["candidate", "production"], "resamples": 1000, "seed": 1, "sources": {},
+        "comparisons": [r for r in rows if isinstance(r, Comparison)],
+        "levels": [r for r in rows if isinstance(r, Level)],
+        "operations": [r for r in rows if isinstance(r, Operations)],
+        "ratios": [r for r in rows if isinstance(r, OperationRatio)],
+    } | fields)  # fmt: skip
+
+
+def make_qualification(*reasons: str) -> Qualification:
+    """A judge that is fit unless reasons are given."""
+    return Qualification(
+        judge_model="toy-judge", fingerprint="f", fit=not reasons, reasons=list(reasons),
+        n_pairs=100, n_identical=0, n_unparsed=0,
+    )  # fmt: skip
 
 
 def make_judgment(

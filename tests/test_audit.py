@@ -139,6 +139,18 @@ def test_a_loss_of_the_margin_rarely_passes() -> None:
     assert found[NOTHING].go > 200
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("differ", [0.04, 0.1, 0.2])
+def test_false_passes_keep_to_five_percent(differ: float) -> None:
+    """At 4,000 simulations, for models that differ little and much."""
+    run = binary_run(make_policy(PROVEN, NOT_WORSE), n=500, differ=differ)
+    better = audit(binary_run(make_policy(PROVEN), n=500, differ=differ), 4000)[NOTHING].go
+    lost = audit(run, 4000)["non_inferiority: true loss 5.0 pt"]
+    passed = 4000 - lost.failed_rules.get("non_inferiority", 0) - lost.unsettled_rules["non_inferiority"]  # fmt: skip
+    for count in (better, passed):
+        assert 0.03 * 4000 < count <= at_most(0.05, 4000)
+
+
 def test_twice_the_margin_is_stopped() -> None:
     """With 3,000 cases a loss of twice the margin is NO-GO nearly always."""
     found = audit(binary_run(make_policy(NOT_WORSE), n=3000))

@@ -122,7 +122,7 @@ def lm_eval(
 
 def check_results(output: Path) -> None:
     results = json.loads(next(output.glob("*/results_*.json")).read_text())
-    assert results["n-samples"]["codereview_golden"] == {"original": 60, "effective": 4}
+    assert results["n-samples"]["codereview_golden"] == {"original": 1000, "effective": 4}
     assert results["config"]["eval_sets"]
     samples = next(output.glob("*/samples_codereview_golden_*.jsonl")).read_text().splitlines()
     responses = next(output.glob("*/responses_*.jsonl")).read_text().splitlines()

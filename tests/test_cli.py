@@ -13,7 +13,7 @@ from command import ftgate
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "init", "plan", "check", "run", "judge", "compare", "decide", "report", "audit", "gate", "demo", "tasks-path", "doctor",
+    "init", "plan", "check", "run", "judge", "compare", "decide", "report", "audit", "gate", "demo", "tasks-path", "doctor", "evalset",
 )  # fmt: skip
 
 
@@ -46,6 +46,13 @@ def test_every_command_has_help_and_stands_in_the_readme(command: str) -> None:
     """A command that is not documented does not exist for its users."""
     assert ftgate(command, "--help").returncode == 0
     assert f"ftgate {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["build", "verify", "report", "diff", "freeze"])
+def test_tools_for_eval_sets_have_help_and_stand_in_the_readme(command: str) -> None:
+    """The commands of `ftgate evalset` are documented like any other."""
+    assert ftgate("evalset", command, "--help").returncode == 0
+    assert f"ftgate evalset {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_version_is_the_package_version() -> None:

@@ -25,7 +25,7 @@ def training_prompt() -> str:
 
 
 def test_training_prompt_is_the_prompt_of_the_task() -> None:
-    """Same text for the same case, to the byte."""
+    """Same text for the same function, to the byte; diffs were not trained on."""
 
     class Loader(yaml.SafeLoader):
         """Task YAMLs name functions by a tag."""
@@ -35,6 +35,8 @@ def test_training_prompt_is_the_prompt_of_the_task() -> None:
     template = yaml.load(task.read_text(encoding="utf-8"), Loader)["doc_to_text"]  # noqa: S506 - a SafeLoader
     rows = (ROOT / "golden" / "codereview_golden.jsonl").read_text(encoding="utf-8").splitlines()
     for row in map(json.loads, rows):
+        if row["form"] == "diff":
+            continue
         code = "\n".join(f"{i}| {line}" for i, line in enumerate(row["code"].splitlines(), start=1))
         expected = training_prompt().replace("%PURPOSE%", row["purpose"])
         expected = expected.replace("%LANGUAGE%", row["language"]).replace("%CODE%", code)

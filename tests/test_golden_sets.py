@@ -16,37 +16,21 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ftgate_ext.assets import asset_dir
-from ftgate_ext.evalset import load_cases
+from ftgate_ext.evalset import file_sha256, load_cases
+from ftgate_ext.evalset.cards import counts_block
+from ftgate_ext.evalset.quality import measure_sets
+from ftgate_ext.evalset.schema import SETS, SetName, row_fields, row_problem
+from ftgate_ext.evalset.versions import check_shipped, read_manifest
 from ftgate_ext.scoring.codereview import CATEGORIES, holds, parse_review
 from ftgate_ext.scoring.conformance import score_format
 
 GOLDEN = asset_dir("golden")
-SETS = ("golden", "shadow", "regression", "safety", "format")
-FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "golden": {
-        "id": str, "language": str, "purpose": str, "code": str, "verdict": str, "category": (str, type(None)),
-        "also_accept": list, "severity": (str, type(None)), "lines": (list, type(None)),
-        "comment": (str, type(None)), "tier": str, "cluster": str, "source": str,
-    },
-    "shadow": {"id": str, "language": str, "request": str, "tone": str, "source": str},
-    "regression": {
-        "id": str, "language": str, "purpose": str, "code": str, "used_to": str, "checks": list, "source": str,
-    },
-    "safety": {"id": str, "expect": str, "harm": str, "prompt": str, "source": str},
-    "format": {"id": str, "prompt": str, "schema": dict, "example": object, "source": str},
-}  # fmt: skip
+SIZES = {"golden": 1000, "shadow": 500, "regression": 50, "safety": 400, "format": 300}
 CHECK_FIELDS = {
     "valid_review": set(), "verdict": {"value"}, "category": {"any_of"}, "line": {"first", "last"},
     "mentions": {"any_of"}, "not_mentions": {"any_of"}, "max_words": {"value"},
 }  # fmt: skip
-LANGUAGES = {"python", "javascript", "typescript", "go", "java", "sql", "shell", "rust", "c", "cpp"}
-# Words of a name or a comment that would tell a model where to look.
-HINTS = {
-    "bug", "bugs", "buggy", "fixme", "todo", "xxx", "hack", "wrong", "wrongly", "incorrect", "incorrectly",
-    "broken", "leak", "leaks", "leaked", "leaky", "vulnerable", "vulnerability", "unsafe", "insecure",
-    "exploit", "exploitable", "fixed", "bad", "defect", "defective", "flaw", "flawed", "faulty", "mistake",
-    "oops", "racy", "correct", "correctly", "secure", "safe", "safely", "good",
-}  # fmt: skip
+LANGUAGES = {"python", "javascript", "go", "java", "sql", "shell"}
 
 
 @cache
@@ -64,14 +48,12 @@ def every_row() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_rows_have_exactly_their_fields(name: str) -> None:
-    """Every row has the fields of its set and no other, each of its type, none empty."""
+def test_rows_have_exactly_their_fields(name: SetName) -> None:
+    """Every set has its size, and every row the fields of its type in their order, of their types."""
+    assert len(rows_of(name)) == SIZES[name]
     for row in rows_of(name):
-        assert set(row) == set(FIELDS[name]), row["id"]
-        for field, kind in FIELDS[name].items():
-            assert isinstance(row[field], kind), (row["id"], field)
-            assert row[field] != "", (row["id"], field)
-        assert row["source"] == "authored", row["id"]
+        assert row_problem(name, row) is None, row["id"]
+        assert list(row) == row_fields(name), row["id"]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -95,53 +77,71 @@ def test_files_are_plain_json_lines(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_has_a_data_card(name: str) -> None:
-    """The card names the set, its number of rows, its limits and its licence."""
+    """The card names the set, its counts as the manifest has them, its limits and its licence."""
     card = (GOLDEN / f"codereview_{name}.md").read_text(encoding="utf-8")
+    manifest = read_manifest(GOLDEN)
+    assert manifest is not None
 
     assert card.startswith(f"# Data card: codereview_{name}\n")
-    assert re.search(rf"\*\*Rows\*\* {len(rows_of(name))}\b", card)
+    assert counts_block(manifest.sets[f"codereview_{name}"]) in card
+    assert f"**Rows** {SIZES[name]}" in card
     for part in ("**Measures**", "**Known limits.**", "**Licence** Apache-2.0"):
-        assert part in card or part.lower() in card.lower(), part
+        assert part in card, part
+
+
+def test_the_manifest_is_that_of_the_files() -> None:
+    """The sha256 of every shipped set stands in the manifest, and `run` accepts it."""
+    manifest = read_manifest(GOLDEN)
+    assert manifest is not None
+    assert set(manifest.sets) == {f"codereview_{name}" for name in SETS}
+    for described in manifest.sets.values():
+        file = GOLDEN / described.file
+        assert described.sha256 == file_sha256(file)
+        check_shipped(file, file_sha256(file))
 
 
 # --- labels
 
 
-def test_golden_labels_are_consistent() -> None:
-    """A defect has category, severity, lines and comment; clean code has none of them."""
+def test_golden_labels_say_what_they_rest_on() -> None:
+    """Python labels are proven by execution; others say how they were checked."""
     for row in rows_of("golden"):
-        labels = [row[field] for field in ("category", "severity", "lines", "comment")]
-        assert row["tier"] in ("easy", "medium", "hard"), row["id"]
         assert row["language"] in LANGUAGES, row["id"]
-        if row["verdict"] == "clean":
-            assert labels == [None] * 4, row["id"]
-            assert row["also_accept"] == [], row["id"]
-        else:
-            assert row["verdict"] == "defect", row["id"]
-            assert None not in labels, row["id"]
-            assert row["severity"] in ("low", "medium", "high", "critical"), row["id"]
-            assert {row["category"], *row["also_accept"]} <= set(CATEGORIES), row["id"]
-            assert row["category"] not in row["also_accept"], row["id"]
+        proven = row["label_source"] == "execution"
+        assert proven == (row["label_strength"] == "proven"), row["id"]
+        assert proven or row["label_source"].startswith(("checked:", "construction")), row["id"]
+    python = [row["label_strength"] for row in rows_of("golden") if row["language"] == "python"]
+    assert python.count("proven") / len(python) > 0.95
+
+
+def test_languages_are_represented() -> None:
+    """Python most, JavaScript at least 100, and at least 50 of each other language."""
+    languages = Counter(row["language"] for row in rows_of("golden"))
+    assert languages["python"] > 500
+    assert languages["javascript"] >= 100
+    assert min(languages[name] for name in LANGUAGES) >= 50
 
 
 def test_line_ranges_lie_inside_the_code() -> None:
-    """The labelled lines exist, in order, and are not blank."""
+    """The labelled lines exist, in order, and begin and end with text."""
     for row in rows_of("golden"):
         if row["lines"] is not None:
             code = row["code"].splitlines()
             first, last = row["lines"]
             assert 1 <= first <= last <= len(code), row["id"]
-            assert all(line.strip() for line in code[first - 1 : last]), row["id"]
+            assert code[first - 1].strip(), row["id"]
+            assert code[last - 1].strip(), row["id"]
 
 
 def test_two_thirds_of_the_golden_set_are_defects_of_all_categories() -> None:
-    """Every category occurs, about equally often, so that no constant answer scores well."""
+    """Every category has at least 50, about equally often, so that no constant answer scores well."""
     rows = rows_of("golden")
     defects = Counter(row["category"] for row in rows if row["verdict"] == "defect")
 
     assert sum(defects.values()) == pytest.approx(2 / 3 * len(rows), abs=1)
     assert set(defects) == set(CATEGORIES)
-    assert max(defects.values()) <= 2 * min(defects.values())
+    assert min(defects.values()) >= 50
+    assert max(defects.values()) <= 1.5 * min(defects.values())
 
 
 @pytest.mark.parametrize("name", ["golden", "safety"])
@@ -158,15 +158,29 @@ def test_the_first_rows_are_representative(name: str) -> None:
 
 
 def test_twins_differ_in_their_verdict() -> None:
-    """Rows of one cluster are the same task once with a defect and once without."""
-    clusters: dict[str, list[str]] = {}
-    for row in rows_of("golden"):
-        clusters.setdefault(row["cluster"], []).append(row["verdict"])
+    """A twin is the same task in the same words and form, once with a defect and once without."""
+    rows = {row["id"]: row for row in rows_of("golden")}
+    twins = [(row, rows[row["twin"]]) for row in rows.values() if row["twin"]]
 
-    twins = [sorted(verdicts) for verdicts in clusters.values() if len(verdicts) > 1]
+    assert len(twins) > 300
+    for one, other in twins:
+        assert other["twin"] == one["id"]
+        assert {one["verdict"], other["verdict"]} == {"defect", "clean"}
+        for key in ("cluster", "purpose", "form", "language"):
+            assert one[key] == other[key], one["id"]
 
-    assert twins == [["clean", "defect"]] * len(twins)
-    assert twins
+
+def test_no_cluster_dominates() -> None:
+    """There are many families, and none has more than 2 % of the rows."""
+    clusters = Counter(row["cluster"] for row in rows_of("golden"))
+    assert len(clusters) >= 150
+    assert max(clusters.values()) <= 20
+
+
+def test_shipped_sets_are_inside_every_limit_of_the_report() -> None:
+    """No near-duplicates, no shortcuts, no hints: what `ftgate evalset report` prints."""
+    report = measure_sets([GOLDEN / f"codereview_{name}.jsonl" for name in SETS])
+    assert report.problems == []
 
 
 def test_regression_checks_are_known_and_can_be_met() -> None:
@@ -226,47 +240,30 @@ def test_safety_is_balanced_in_every_category() -> None:
     assert all(side == {"refuse", "answer"} for side in sides.values())
 
 
-def test_format_examples_satisfy_their_schemas() -> None:
-    """Each schema is valid, takes its example, and refuses a sentence and a number."""
+def test_format_examples_satisfy_their_shapes() -> None:
+    """Each schema is valid; each example conforms; a sentence and an empty value do not."""
     for row in rows_of("format"):
-        Draft202012Validator.check_schema(row["schema"])
-        scores = score_format(row, [json.dumps(row["example"])])
-        assert scores == {"parses": 1, "conforms": 1, "unanswered": 0}, row["id"]
-        for rubbish in ('"Sure, here is the JSON."', "7", "null", "[]", "{}"):
-            assert score_format(row, [rubbish])["conforms"] == 0, (row["id"], rubbish)
+        if row["schema"] is not None:
+            Draft202012Validator.check_schema(row["schema"])
+            good = json.dumps(row["example"])
+        else:
+            good = row["example"]
+        assert score_format(row, [good])["conforms"] == 1, row["id"]
+        rubbish = ('"Sure, here is the JSON."', "7", "null", "[]", "{}", "Sure, here it is.")
+        taken = [text for text in rubbish if score_format(row, [text])["conforms"]]
+        assert taken in ([], ["7"]), row["id"]  # a bare number may be what is asked for
 
 
-def test_format_schemas_differ() -> None:
-    """No shape is asked for twice."""
-    schemas = [json.dumps(row["schema"], sort_keys=True) for row in rows_of("format")]
+def test_format_shapes_are_many() -> None:
+    """At least 60 schemas, and shapes that are not JSON."""
+    schemas = {json.dumps(r["schema"], sort_keys=True) for r in rows_of("format") if r["schema"]}
+    kinds = {row["format"]["kind"] for row in rows_of("format") if row["format"]}
 
-    assert len(set(schemas)) == len(schemas)
-
-
-# --- hints and overlaps
-
-
-def words(code: str) -> set[str]:
-    """The words of names and comments: snake_case and camelCase are taken apart."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", code)
-    return set(re.findall(r"[a-z]+", apart.replace("_", " ").lower()))
+    assert len(schemas) >= 60
+    assert {"unified_diff", "markdown_table", "one_line"} <= kinds
 
 
-@pytest.mark.parametrize("name", ["golden", "regression"])
-def test_code_gives_no_hints(name: str) -> None:
-    """No name and no comment says whether there is a defect."""
-    found = {row["id"]: words(row["code"]) & HINTS for row in rows_of(name)}
-
-    assert {case: hints for case, hints in found.items() if hints} == {}
-
-
-@pytest.mark.parametrize("name", ["golden", "regression"])
-def test_purposes_give_no_hints(name: str) -> None:
-    """The purpose says what the code is for, in one phrase, without a judgement."""
-    for row in rows_of(name):
-        # "a pool of fixed size" and "the correct total" judge nothing
-        assert not words(row["purpose"]) & (HINTS - {"fixed", "correct"}), row["id"]
-        assert "\n" not in row["purpose"], row["id"]
+# --- overlaps
 
 
 def text_of(name: str, row: dict[str, Any]) -> str:
@@ -286,19 +283,25 @@ def grams(text: str, n: int = 5) -> set[tuple[str, ...]]:
     return {tuple(found[i : i + n]) for i in range(max(1, len(found) - n + 1))}
 
 
-def overlap(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:
-    """The share of the smaller set that the other has too."""
-    return len(one & other) / min(len(one), len(other))
-
-
 def test_no_text_stands_in_two_sets() -> None:
     """Rows of different sets share less than half of their five-token runs."""
     all_grams = [(name, row["id"], grams(text_of(name, row))) for name, row in every_row()]
+    holders: dict[tuple[str, ...], list[int]] = {}
+    for place, (_, _, found) in enumerate(all_grams):
+        for gram in found:
+            holders.setdefault(gram, []).append(place)
+    shared: Counter[tuple[int, int]] = Counter()
+    for places in holders.values():
+        shared.update(
+            (i, j)
+            for i, j in itertools.combinations(places, 2)
+            if all_grams[i][0] != all_grams[j][0]
+        )
 
     near = [
-        (a[1], b[1], round(overlap(a[2], b[2]), 2))
-        for a, b in itertools.combinations(all_grams, 2)
-        if a[0] != b[0] and overlap(a[2], b[2]) >= 0.5
+        (all_grams[i][1], all_grams[j][1])
+        for (i, j), n in shared.items()
+        if n >= 0.5 * min(len(all_grams[i][2]), len(all_grams[j][2]))
     ]
 
     assert near == []

@@ -27,7 +27,7 @@ models:
   production: {{endpoint: {url}, model: old, price: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2}}}}
   frontier: {{endpoint: {url}, model: big, api_key_env: FTGATE_TEST_NO_SUCH_KEY, optional: true}}
 eval_sets:
-  - {{task: codereview_golden, kind: golden}}
+  - {{task: codereview_golden, kind: golden, limit: 60}}
   - {{task: codereview_shadow, kind: shadow, limit: 12}}
 judge: {{endpoint: {url}, model: judge, task: codereview_shadow, against: [production]}}
 run: {{concurrency: 4, max_attempts: 2}}
@@ -43,7 +43,7 @@ GOLDEN = [
     for line in (ROOT / "golden" / "codereview_golden.jsonl")
     .read_text(encoding="utf-8")
     .splitlines()
-]
+][:60]
 
 
 def review(case: dict[str, Any], *, right: bool) -> str:
@@ -79,7 +79,7 @@ def verdict(prompt: str, prefers: str) -> str:
 
 def numbered(code: str) -> str:
     """The code as the task shows it, to the end of the prompt."""
-    return "Code:\n" + "\n".join(
+    return ":\n" + "\n".join(  # after "Code" or "Change (unified diff)"
         f"{i}| {line}" for i, line in enumerate(code.splitlines(), start=1)
     )
 
@@ -197,7 +197,11 @@ def test_compare_takes_single_model_folders(
     done = ftgate("compare", *pairs, "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     mine = list(load(tmp_path / "out" / "comparisons.json")["comparisons"])
-    theirs = [c for c in load(run / "comparisons.json")["comparisons"] if not c["metric"].startswith(("win_rate", "rubric"))]
+    theirs = [
+        c
+        for c in load(run / "comparisons.json")["comparisons"]
+        if not c["metric"].startswith(("win_rate", "rubric"))
+    ]
     assert mine == theirs
     script = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "compare.py"), *pairs],

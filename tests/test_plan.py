@@ -340,8 +340,8 @@ def test_a_metric_counts_only_its_own_rows() -> None:
 
     found = make_plan(asset_dir("configs") / "gate.yaml")
     sizes = {rule.name: rule.n for rule in found.rules}
-    assert sizes["still refuses harm"] == sizes["does not refuse the harmless"] == 20
-    assert {s.task: s.n for s in found.sets}["codereview_safety"] == 40
+    assert sizes["still refuses harm"] == sizes["does not refuse the harmless"] == 200
+    assert {s.task: s.n for s in found.sets}["codereview_safety"] == 400
 
 
 def test_clusters_cost_cases(tmp_path: Path) -> None:
@@ -535,9 +535,9 @@ def test_shipped_policies_plan_offline_and_fit_a_terminal(name: str) -> None:
 
 
 def test_the_letter_of_the_brief_is_a_lottery() -> None:
-    """Read as plain rules the usual criteria pass hardly any good candidate."""
+    """Read as plain rules the usual criteria pass few good candidates."""
     found = shipped("brief")
-    assert (found.chance_all_good or 1) < 0.05
+    assert (found.chance_all_good or 1) < 0.2
     rules = {rule.name: rule for rule in found.rules}
     assert rules["HumanEval kept"].n_enough == 1546
     assert rules["MMLU kept"].warning is None

@@ -144,7 +144,7 @@ def test_constant_answers_score_low_in_f1() -> None:
             f"{name:24} f1 {figures['f1']:.3f}  defect_f1 {figures['defect_f1']:.3f}\n"
         )
     assert max(figures["f1"] for figures in table.values()) < 0.25
-    assert table["always logic"]["defect_f1"] == pytest.approx(0.8)
+    assert table["always logic"]["defect_f1"] == pytest.approx(0.8, abs=0.001)
     assert table["always clean"] == table["always silent"] == {"f1": 0, "defect_f1": 0}
 
 

@@ -8,15 +8,16 @@ regression cases, 200 harmful and 200 benign requests, 300 format cases, and MML
 for single criteria:
 
 - 10 % of the answers to benchmarks differ between two equally good models (it says that 72 to 76 % of
-  the unchanged models pass all benchmarks as point rules), 2 % of those to harmful requests (56 to
-  60 %) and 4 % of those to benign ones (52 to 59 %);
-- F1 0.73 for both models with a standard error of 1.65 pt at 1,000 cases (the upsized gate calls 37 %
-  of unchanged models NO-GO, the small one 20 to 23 %); a gain is made by finding what was missed;
+  the unchanged models pass all benchmarks as point rules), 4 % of those to harmful requests (56 to
+  60 %) and 5 % of those to benign ones (52 to 59 %), with margins of 3 and 5 points;
+- F1 0.73 for both models with a standard error of 1.55 pt at 1,000 cases (the upsized gate calls 37 %
+  of unchanged models NO-GO, the small one 20 to 23 %); a gain is made by finding what was missed, and
+  asked for everywhere as the brief does: a point more, with p < 0.05;
 - one judged pair in five is a tie; format conformance and regression cases hold in 99 % for the brief
   as written, asked once, and in 99.5 % for the others, regression cases asked five times.
 
-Where the table contradicts itself under these assumptions (17 % of excellent models shipped against
-14 % from the shares of the single criteria) the tolerance is wider. Everything runs through
+So the table is reproduced as far as its setting can be reconstructed: every share to 5 points, which
+is about three Monte-Carlo errors of the two simulations together. Everything runs through
 `compare_pairs`, `compare_verdicts`, `estimate_level` and `decide`; only the counts are drawn here.
 """
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 BRIEF = Path(__file__).resolve().parent.parent / "configs" / "brief.yaml"
-SIMULATIONS = 400
+SIMULATIONS = 1000
 TODAY = date(2026, 6, 1)
 FIT = Qualification(
     judge_model="toy", fingerprint="f", fit=True, reasons=[], n_pairs=500, n_identical=0, n_unparsed=0
@@ -60,13 +61,13 @@ BENCHES = {
     "mmlu_generative": "exact_match,get_response", "gsm8k": "exact_match,strict-match",
     "ifeval": "prompt_level_strict_acc", "humaneval": "pass@1,create_test",
 }  # fmt: skip
-DIFFER, DIFFER_HARMFUL, DIFFER_BENIGN, TIES = 0.10, 0.02, 0.04, 0.20
+DIFFER, DIFFER_HARMFUL, DIFFER_BENIGN, TIES = 0.10, 0.04, 0.05, 0.20
 
 # (something to find, candidate right, baseline right): 30 % have a defect, each model finds 72.5 %
 # of them and raises a false alarm in 11.4 % of the others.
 KINDS = np.array([[gold, a, b] for gold in (1, 0) for a in (1, 0) for b in (1, 0)])
 APART = np.array([-1, 1, 1, -1, -1, 1, 1, -1]) * np.repeat([0.0375, 0.03], 4)
-EQUAL = np.array([0.18, 0.0375, 0.0375, 0.045, 0.59, 0.03, 0.03, 0.05]) - 0.28 * APART
+EQUAL = np.array([0.18, 0.0375, 0.0375, 0.045, 0.59, 0.03, 0.03, 0.05]) - 0.36 * APART
 
 
 def counts_of(right: NDArray[Any]) -> NDArray[np.float64]:
@@ -146,14 +147,14 @@ def brief_rules() -> list[dict[str, Any]]:
 
 
 def proven_rules(benches: list[str], evidence: str = "proven") -> list[dict[str, Any]]:
-    """Every rule at its 95 % limit; margins of 2 points, 5 for benign refusals."""
-    margins = {"refusal_harmful": 2, "refusal_benign": 5}
+    """Every rule but the one on F1 at its 95 % limit."""
+    margins = {"refusal_harmful": 3, "refusal_benign": 5}
     found = []
     for rule in brief_rules():
         if rule.get("task") in BENCHES:
             if rule["task"] in benches:
                 found.append(rule | {"evidence": evidence})
-        elif rule["kind"] == "no_regression":
+        elif rule["kind"] in ("no_regression", "superiority"):
             found.append(rule)
         else:
             margin = {"margin_pt": margins[rule["metric"]]} if rule.get("metric") in margins else {}
@@ -192,12 +193,12 @@ class Gate:
         settings = Settings(resamples=1000, seed=int(self.rng.integers(2**31)))
         small, large = self.compare(SMALL, settings), self.compare(LARGE, settings)
         often, once = self.regressions(0.995, 5), self.regressions(0.99, 1)
-        stable = {"often": self.formats(SMALL, 0.995, settings), "large": self.formats(LARGE, 0.995, settings)}  # fmt: skip
+        conforming = {"often": self.formats(SMALL, 0.995, settings), "large": self.formats(LARGE, 0.995, settings)}  # fmt: skip
         evidence = {
             "brief": ([*small, once], self.formats(SMALL, 0.99, settings)),
-            "proven": ([*small, often], stable["often"]),
-            "pooled": ([*small, often], stable["often"]),
-            "upsized": ([*large, often], stable["large"]),
+            "proven": ([*small, often], conforming["often"]),
+            "pooled": ([*small, often], conforming["often"]),
+            "upsized": ([*large, often], conforming["large"]),
         }
         return {
             name: decide(
@@ -221,7 +222,7 @@ class Gate:
             self.binary(n, DIFFER, truth.benches, empty(task, BENCHES[task]), settings)
             for task, n in sizes.benches.items()
         ]
-        rows.append(self.binary(sizes.refusal, max(DIFFER_HARMFUL, 0.04 if truth.harmful else 0), truth.harmful, empty(SAFETY, "refusal_harmful"), settings))  # fmt: skip
+        rows.append(self.binary(sizes.refusal, DIFFER_HARMFUL, truth.harmful, empty(SAFETY, "refusal_harmful"), settings))  # fmt: skip
         benign = empty(SAFETY, "refusal_benign").model_copy(update={"higher_is_better": False})
         rows.append(self.binary(sizes.refusal, DIFFER_BENIGN, 0.0, benign, settings))
         decided = 1 - TIES
@@ -288,8 +289,12 @@ TABLE = [
 def test_the_gate_decides_as_the_table_says(
     candidate: Candidate, expected: dict[str, tuple[float, float | None]]
 ) -> None:
-    """Shares of GO and NO-GO."""
+    """Shares of GO and NO-GO of each policy."""
     found = verdicts_of(candidate, seed=1)
-    for policy, shares in expected.items():
-        for verdict, share in zip(("GO", "NO-GO"), shares, strict=True):
-            print(policy, verdict, found[policy][verdict] / SIMULATIONS, share)
+    told = {
+        (policy, verdict): share
+        for policy, shares in expected.items()
+        for verdict, share in zip(("GO", "NO-GO"), shares, strict=True) if share is not None
+    }  # fmt: skip
+    seen = {(policy, verdict): found[policy][verdict] / SIMULATIONS for policy, verdict in told}
+    assert seen == pytest.approx(told, abs=0.05)

@@ -104,7 +104,7 @@ def measure_budgets(
             _mean_bound(values, settings.level, alphas) if quantity == COST
             else _quantile_bound(values, LATENCIES[quantity], settings.level, alphas)
         )  # fmt: skip
-    return observed.model_copy(update={**figures, "bounds": bounds, "n_requests": int(known.sum())})
+    return observed.model_copy(update={**figures, "bounds": bounds})
 
 
 def measure_ratio(

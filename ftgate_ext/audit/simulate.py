@@ -149,7 +149,7 @@ class Redraw:
         """One case that the other model gets right goes wrong for good."""
         high = self._better_high(key)
         right = self._other(key, against).values[:, 0]
-        good = np.flatnonzero((right > 0.5) if high else (right <= 0.5))
+        good = np.flatnonzero((right > 0.5) if high else (right < 0.5))
         good = good[~np.isnan(values[good, 0])]
         broken: Array = values.copy()
         if len(good):
@@ -199,7 +199,8 @@ class Redraw:
         found = empty.model_copy(
             update={"n_pairs": len(pairs.left), "n_excluded": pairs.n_excluded}
         )
-        if pairs.kind is None:
+        empty_f1 = pairs.kind == "f1" and not (pairs.left.any() and pairs.right.any())
+        if pairs.kind is None or empty_f1:
             return found.model_copy(update={"unavailable": "no scored case was drawn"})
         clusters = None
         if draw.clusters is not None:
@@ -248,10 +249,12 @@ class Redraw:
         binary = scores.is_pass_fail and scores.repeats == 1
         alphas = self.settings.alphas(key[0])
         kind = kind_of(scores.values.shape[1], is_binary=binary)
-        if not kept.any():
+        if not kept.any() or (kind == "f1" and not scores.values[kept].any()):
             nothing = {"estimate": None, "unavailable": "no scored case was drawn"}
             return self.material.levels[key].model_copy(update=nothing)
-        bound = estimate_level(kind, scores.values[kept], clusters, self.settings, alphas)
+        bound = estimate_level(
+            kind, scores.values[kept], clusters, self.settings, alphas, is_pass_fail=scores.is_pass_fail
+        )  # fmt: skip
         return self.material.levels[key].model_copy(update=dict(bound))
 
     def _win_rate(self, role: Role, scenario: Scenario) -> Comparison:

@@ -16,6 +16,7 @@ from ftgate_ext.audit.simulate import Material
 from ftgate_ext.audit.tally import Tally, count_in_parallel
 from ftgate_ext.audit.words import HELD, never_passed, notes_of
 from ftgate_ext.audit.world import build_world
+from ftgate_ext.estimates import reaches
 from ftgate_ext.judge.stage import JUDGMENTS
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.policy_rules import metrics_of, plain_rules
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ftgate_ext.audit.needs import Simulable
+    from ftgate_ext.audit.needs import Needs, Simulable
     from ftgate_ext.scores import ModelScores
     from ftgate_ext.settings import Settings
 
@@ -171,7 +172,7 @@ def audit_policy(
     return Audit(
         run_id=run.comparisons.run_id, policy_hash=run.policy.policy_hash, seed=seed,
         resamples=resamples, scenarios=rows,
-        notes=[*notes, *never_passed(counted.whole[1], simulable.rules)],
+        notes=[*never_passed(counted.whole[1], simulable.rules), *notes],
     )  # fmt: skip
 
 
@@ -192,8 +193,15 @@ def prepare(
         },
         qualification=run.qualification, today=simulable.today, seed=seed,
         scenarios=rename_twins(build_scenarios(planner, run.policy.rules, simulable.rules)),
-        settings=replace(run.settings, resamples=min(RESAMPLES, run.settings.resamples)),
+        settings=_faster(run.settings, needs),
     )  # fmt: skip
+
+
+def _faster(settings: Settings, needs: Needs) -> Settings:
+    """Fewer resamples, unless a planned look or a selection asks for limits far out in the tail."""
+    fewer = replace(settings, resamples=min(RESAMPLES, settings.resamples))
+    enough = all(reaches(fewer.alphas(task), fewer) for task in ("*", *needs.tasks))
+    return fewer if enough else settings
 
 
 def _partner(models: dict[Role, ModelScores]) -> Role:
@@ -218,6 +226,7 @@ def _empty(comparison: Comparison) -> Comparison:
     return Comparison(
         task=comparison.task, metric=comparison.metric, kind=comparison.kind,
         baseline=comparison.baseline, n_pairs=0, n_excluded=0, n_unpaired=comparison.n_unpaired,
+        n_failed_repeats=comparison.n_failed_repeats,
         higher_is_better=comparison.higher_is_better,
     )  # fmt: skip
 

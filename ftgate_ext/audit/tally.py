@@ -112,16 +112,16 @@ def count_in_parallel(
         return found
     # Not forked: threads of a progress bar or of a linear algebra library may hold locks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _remember, (material, blocking)) as pool:
+    pool = ProcessPoolExecutor(workers, context, _remember, (material, blocking))
+    try:
         with _deaf_children():
             futures = {pool.submit(_count_chunk, chunk): len(chunk) for chunk in chunks}
-        try:
-            for future in as_completed(futures):
-                found.merge(future.result())
-                told(futures[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            found.merge(future.result())
+            told(futures[future])
+    finally:
+        # After Ctrl-C or an error only the chunks that are running come to their end.
+        pool.shutdown(cancel_futures=True)
     return found
 
 

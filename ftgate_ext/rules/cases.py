@@ -5,12 +5,21 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from ftgate_ext.evidence import ALPHA, POWER, Effect, Evidence, Problem, find_problem
-from ftgate_ext.rules.difference import orient
+from ftgate_ext.evidence import (
+    POWER,
+    Effect,
+    Evidence,
+    Problem,
+    find_problem,
+    point_reading,
+    weigh,
+)
+from ftgate_ext.rules.difference import negative, orient
 from ftgate_ext.rules.outcome import cannot_decide
+from ftgate_ext.rules.routes import all_must_hold
 from ftgate_ext.schema import Bucket, Comparison, Estimate, Outcome, RuleResult
 from ftgate_ext.stats.multiplicity import holm
-from ftgate_ext.stats.paired_binary import tango_z
+from ftgate_ext.stats.paired_binary import tango_interval, tango_z
 from ftgate_ext.wording import percent, plain, points
 
 if TYPE_CHECKING:
@@ -133,17 +142,18 @@ def apply_per_bucket(rule: PerBucket, evidence: Evidence) -> RuleResult:
         )
         return cannot_decide(rule, asked, Problem(why, "add cases, or lower min_cases"))
     margin = rule.margin_pt / 100
-    parts = [_part(rule, bucket, comparison, margin) for bucket in judged]
     harm = _harmed(judged, comparison, margin)
-    outcome = _weigh_buckets(rule, parts, harm)
-    worst = min(parts, key=_value)
+    parts = [_part(rule, b, comparison, is_harmed=b.bucket in harm) for b in judged]
+    outcome = all_must_hold([part.outcome for part in parts])
+    parts.sort(key=_value)
+    alpha = comparison.alpha_one_sided
     return RuleResult(
         name=rule.name, kind=rule.kind, evidence=rule.evidence, outcome=outcome, asked=asked,
-        seen=f"worst {worst.name} {points(_value(worst))} ({len(judged)} buckets of {len(mine)} are large enough)",
-        sentence=_bucket_sentence(rule, outcome, judged, harm, worst, margin),
-        next_step=_after_buckets(outcome), task=rule.task, metric=rule.metric, against=rule.against,
-        threshold=-margin, level=1 - ALPHA, parts=sorted(parts, key=_value),
-        point_outcome="PASS" if all(_value(p) >= -margin for p in parts) else "FAIL",
+        seen=f"worst {parts[0].name} {points(_value(parts[0]))} ({len(judged)} buckets of {len(mine)} are large enough)",
+        sentence=_bucket_sentence(rule, outcome, judged, harm, parts, alpha),
+        next_step=_after_buckets(outcome, rule.evidence), task=rule.task, metric=rule.metric, against=rule.against,
+        threshold=-margin, level=1 - alpha, parts=parts,
+        point_outcome=all_must_hold([part.point_outcome for part in parts]),
     )  # fmt: skip
 
 
@@ -151,31 +161,50 @@ def _value(part: RuleResult) -> float:
     return part.estimate.value if part.estimate else 0.0
 
 
-def _part(rule: PerBucket, bucket: Bucket, comparison: Comparison, margin: float) -> RuleResult:
-    """One bucket as a rule of its own, with normal limits."""
-    sign = 1 if comparison.higher_is_better else -1
-    value, error = sign * bucket.difference, bucket.standard_error
-    reach = None if error is None else NORMAL.inv_cdf(1 - ALPHA) * error
-    effect = Effect(
-        value, None if reach is None else value - reach, None if reach is None else value + reach,
-        -margin, bucket.n,
-    )  # fmt: skip
+def _part(
+    rule: PerBucket, bucket: Bucket, comparison: Comparison, *, is_harmed: bool
+) -> RuleResult:
+    """One bucket as a rule of its own: it fails only where Holm's correction leaves harm shown."""
+    effect = _effect_of(bucket, comparison, -rule.margin_pt / 100)
+    outcome = weigh(rule.evidence, effect)
+    if rule.evidence != "point" and is_harmed:
+        outcome = "FAIL"
+    elif rule.evidence != "point" and outcome == "FAIL":
+        outcome = "PASS" if rule.evidence == "screen" else "INCONCLUSIVE"
     return RuleResult(
-        name=bucket.bucket, kind="bucket", evidence=rule.evidence,
-        outcome="PASS" if effect.is_met else "FAIL", asked="", seen=f"{points(value)}, n={bucket.n}", sentence="",
-        task=rule.task, metric=rule.metric, against=rule.against, threshold=-margin,
-        estimate=Estimate(value=value, n=bucket.n, method="difference in this bucket"),
-        lower_one_sided=effect.low, upper_one_sided=effect.high,
+        name=bucket.bucket, kind="bucket", evidence=rule.evidence, outcome=outcome, asked="",
+        seen=f"{points(effect.value)}, n={bucket.n}", sentence="", task=rule.task, metric=rule.metric,
+        against=rule.against, threshold=effect.threshold, level=1 - effect.alpha,
+        estimate=Estimate(value=effect.value, n=bucket.n, method="difference in this bucket"),
+        lower_one_sided=effect.low, upper_one_sided=effect.high, point_outcome=point_reading(effect),
     )  # fmt: skip
+
+
+def _effect_of(bucket: Bucket, comparison: Comparison, threshold: float) -> Effect:
+    """The difference in one bucket: pass/fail with Tango's limits, else with normal ones."""
+    alpha = comparison.alpha_one_sided
+    low, high = None, None
+    if bucket.gained is not None and bucket.lost is not None:
+        found = tango_interval(bucket.gained, bucket.lost, bucket.n, 1 - 2 * alpha)
+        low, high = found.lower, found.upper
+    elif bucket.standard_error is not None:
+        reach = NORMAL.inv_cdf(1 - alpha) * bucket.standard_error
+        low, high = bucket.difference - reach, bucket.difference + reach
+    value = bucket.difference
+    if not comparison.higher_is_better:
+        value, low, high = -value, negative(high), negative(low)
+    return Effect(value, low, high, threshold, bucket.n, alpha)
 
 
 def _harmed(buckets: list[Bucket], comparison: Comparison, margin: float) -> list[str]:
-    """Buckets whose loss beyond the margin is shown at 5 % after Holm's correction."""
+    """Buckets whose loss beyond the margin is shown after Holm's correction."""
     known = [(b.bucket, p) for b in buckets if (p := _harm_p(b, comparison, margin)) is not None]
     if not known:
         return []
     adjusted = holm([p for _, p in known])
-    return [name for (name, _), p in zip(known, adjusted, strict=True) if p < ALPHA]
+    return [
+        name for (name, _), p in zip(known, adjusted, strict=True) if p < comparison.alpha_one_sided
+    ]
 
 
 def _harm_p(bucket: Bucket, comparison: Comparison, margin: float) -> float | None:
@@ -191,42 +220,32 @@ def _harm_p(bucket: Bucket, comparison: Comparison, margin: float) -> float | No
     return NORMAL.cdf((value + margin) / bucket.standard_error)
 
 
-def _weigh_buckets(rule: PerBucket, parts: list[RuleResult], harm: list[str]) -> Outcome:
-    met = all(part.outcome == "PASS" for part in parts)
-    if rule.evidence == "point":
-        return "PASS" if met else "FAIL"
-    if harm:
-        return "FAIL"
-    limits = [part.lower_one_sided for part in parts]
-    if any(low is None for low in limits):
-        return "INCONCLUSIVE"
-    if rule.evidence == "screen":
-        return "PASS"
-    if rule.evidence == "significant":
-        return "PASS" if met else "INCONCLUSIVE"
-    proven = all(low is not None and low > (p.threshold or 0) for low, p in zip(limits, parts, strict=True))  # fmt: skip
-    return "PASS" if proven else "INCONCLUSIVE"
-
-
 def _bucket_sentence(
-    rule: PerBucket, outcome: Outcome, judged: list[Bucket], harm: list[str], worst: RuleResult, margin: float
+    rule: PerBucket, outcome: Outcome, judged: list[Bucket], harm: list[str], parts: list[RuleResult], alpha: float
 ) -> str:  # fmt: skip
+    worst = parts[0]
     opening = f"worst of {len(judged)} buckets by {rule.by}: {worst.name} {points(_value(worst))}"
     if harm:
         return f"{opening}; a loss of more than {rule.margin_pt:g} pt is shown for {', '.join(harm)} (Holm over {len(judged)} buckets)."
+    without = [part.name for part in parts if part.lower_one_sided is None]
+    if outcome == "INCONCLUSIVE" and without:
+        return f"{opening}; no limits can be given for {', '.join(without)}."
     if outcome == "INCONCLUSIVE":
         return f"{opening}; the buckets are too small to exclude a loss of {rule.margin_pt:g} pt in each."
     errors = [b.standard_error for b in judged if b.standard_error]
     if rule.evidence == "screen" and errors:
-        seen = (NORMAL.inv_cdf(1 - ALPHA) + NORMAL.inv_cdf(POWER)) * max(errors) + margin
-        return f"{opening}; no loss of more than {rule.margin_pt:g} pt is shown. In the least certain bucket a loss under {seen * 100:.0f} pt could have gone unseen."
+        reach = (NORMAL.inv_cdf(1 - alpha) + NORMAL.inv_cdf(POWER)) * max(errors)
+        unseen = 100 * reach + rule.margin_pt
+        return f"{opening}; no loss of more than {rule.margin_pt:g} pt is shown. In the least certain bucket a loss under {unseen:.0f} pt could have gone unseen."
     relation = "within" if outcome == "PASS" else "beyond"
     return f"{opening}; {relation} the allowance of {rule.margin_pt:g} pt."
 
 
-def _after_buckets(outcome: Outcome) -> str | None:
+def _after_buckets(outcome: Outcome, evidence: str) -> str | None:
     if outcome == "PASS":
         return None
     if outcome == "FAIL":
         return "Look at the failures of these buckets."
+    if evidence == "screen":
+        return "Add cases to the buckets without limits."
     return "Add cases to the small buckets, or ask for evidence `screen`."

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ftgate_ext.evidence import Effect, Evidence, Problem, find_problem
+from ftgate_ext.evidence import Effect, Evidence, Problem, find_problem, is_cleared
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
 from ftgate_ext.schema import Estimate
 from ftgate_ext.wording import p_value, plain, points
 
 if TYPE_CHECKING:
     from ftgate_ext.policy_rules import (
+        EvidenceLevel,
         NonInferiority,
         PooledNonInferiority,
         Superiority,
@@ -37,13 +38,14 @@ def orient(comparison: Comparison) -> Oriented:
     value = comparison.difference.value if comparison.difference else 0.0
     low, high = comparison.lower_one_sided, comparison.upper_one_sided
     if not comparison.higher_is_better:
-        value, low, high = -value, _negative(high), _negative(low)
+        value, low, high = -value, negative(high), negative(low)
     test = comparison.tests[0] if comparison.tests else None
     significant = test is not None and test.p < comparison.alpha_two_sided and value > 0
     return Oriented(value, low, high, significant)
 
 
-def _negative(value: float | None) -> float | None:
+def negative(value: float | None) -> float | None:
+    """The value with the opposite sign; no value stays none."""
     return None if value is None else -value
 
 
@@ -53,7 +55,20 @@ def effect_of(comparison: Comparison, threshold: float) -> Effect:
     return Effect(
         turned.value, turned.low, turned.high, threshold, comparison.n_pairs,
         comparison.alpha_one_sided, turned.is_significant,
+        error_if_unchanged=_error_if_unchanged(comparison),
+        step=1 / comparison.n_pairs if comparison.kind == "binary" else 0.0,
     )  # fmt: skip
+
+
+def _error_if_unchanged(comparison: Comparison) -> float | None:
+    """Standard error of the difference of two models that do not differ.
+
+    Single pass/fail answers: sqrt(discordant cases) / n, since gains and losses balance.
+    """
+    if comparison.kind != "binary" or comparison.n_clusters is not None or not comparison.counts:
+        return comparison.standard_error
+    discordant = comparison.counts["only_candidate"] + comparison.counts["only_baseline"]
+    return math.sqrt(discordant) / comparison.n_pairs or None
 
 
 def _test(comparison: Comparison) -> str:
@@ -79,13 +94,18 @@ def apply_superiority(rule: Superiority, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, opening,
         {
-            "PASS": "better, as the rule demands",
+            "PASS": _passed(rule.evidence, effect, "better, as the rule demands", f"short of the {points(threshold)} that the rule demands"),
             "FAIL": f"short of the {points(threshold)} that the rule demands",
             "INCONCLUSIVE": f"neither shown nor excluded by {effect.n:,} cases",
         },
         points,
     )  # fmt: skip
     return judge_effect(rule, effect, words, **_origin(comparison))
+
+
+def _passed(level: EvidenceLevel, effect: Effect, reached: str, short: str) -> str:
+    """What a pass says: a screen passes what it cannot show to be short."""
+    return reached if level != "screen" or is_cleared(effect) else f"not shown to be {short}"
 
 
 def apply_non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResult:
@@ -105,12 +125,12 @@ def apply_non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResul
     return judge_effect(rule, effect, words, **_origin(comparison))
 
 
-def _loss_endings(margin_pt: float, level: str, effect: Effect) -> dict[Outcome, str]:
+def _loss_endings(margin_pt: float, level: EvidenceLevel, effect: Effect) -> dict[Outcome, str]:
     passed = f"a loss of more than {margin_pt:g} pt is excluded"
     failed = f"worse than the allowance of {margin_pt:g} pt"
     if level == "point":
         passed = f"within the allowance of {margin_pt:g} pt, as a bare figure"
-    elif level == "screen" and effect.low is not None and effect.low < effect.threshold:
+    elif effect.low is not None and not is_cleared(effect):
         passed = f"no loss of more than {margin_pt:g} pt is shown; {effect.n:,} cases leave room for one of {abs(effect.low) * 100:.1f} pt"
     return {
         "PASS": passed, "FAIL": failed,
@@ -123,6 +143,7 @@ def apply_pooled(rule: PooledNonInferiority, evidence: Evidence) -> RuleResult:
 
     Limits by the square-and-add method: the distances from each benchmark's value to its own limit,
     squared, added and divided by k^2 (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
+    Metrics of one eval set are no independent benchmarks: their distances are added as they are.
     """
     names = ", ".join(b.task for b in rule.benchmarks)
     asked = f"mean of {names} not more than {rule.margin_pt:g} pt worse than {rule.against}"
@@ -155,15 +176,22 @@ def _pool(parts: list[Comparison], threshold: float) -> Effect:
     turned = [orient(c) for c in parts]
     k = len(parts)
     value = sum(t.value for t in turned) / k
-    lows = [t.value - t.low for t in turned if t.low is not None]
-    highs = [t.high - t.value for t in turned if t.high is not None]
-    whole = len(lows) == k and len(highs) == k
+    low = _reach(parts, [None if t.low is None else t.value - t.low for t in turned])
+    high = _reach(parts, [None if t.high is None else t.high - t.value for t in turned])
     return Effect(
-        value,
-        value - math.hypot(*lows) / k if whole else None,
-        value + math.hypot(*highs) / k if whole else None,
+        value, None if low is None else value - low / k, None if high is None else value + high / k,
         threshold, sum(c.n_pairs for c in parts), max(c.alpha_one_sided for c in parts),
     )  # fmt: skip
+
+
+def _reach(parts: list[Comparison], distances: list[float | None]) -> float | None:
+    """The root of the added squares over eval sets; None where a limit is missing."""
+    by_task: dict[str, float] = {}
+    for part, distance in zip(parts, distances, strict=True):
+        if distance is None:
+            return None
+        by_task[part.task] = by_task.get(part.task, 0.0) + distance
+    return math.hypot(*by_task.values())
 
 
 def apply_win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
@@ -186,7 +214,7 @@ def apply_win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, opening,
         {
-            "PASS": "preferred, as the rule demands",
+            "PASS": _passed(rule.evidence, effect, "preferred, as the rule demands", "less preferred than the rule demands"),
             "FAIL": "not preferred",
             "INCONCLUSIVE": f"neither shown nor excluded by {effect.n:,} pairs",
         },

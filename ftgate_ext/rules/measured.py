@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftgate_ext.evidence import ALPHA, Effect, Evidence, Problem, find_problem
+from ftgate_ext.evidence import (
+    ALPHA,
+    Effect,
+    Evidence,
+    Problem,
+    find_problem,
+    requests_problem,
+)
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
 from ftgate_ext.wording import money, multiple, percent, plain, seconds, share
 
 if TYPE_CHECKING:
     from ftgate_ext.policy_rules import Budget, Ratio
-    from ftgate_ext.schema import Bound, RuleResult
+    from ftgate_ext.schema import Bound, Comparison, RuleResult
 
 COST = "cost_usd_per_request"
 
@@ -19,6 +26,8 @@ def apply_budget(rule: Budget, evidence: Evidence) -> RuleResult:
     """One request to the candidate costs or takes at most so much."""
     quantity = plain(rule.quantity)
     asked = f"{quantity} at most {_amount(rule.quantity, rule.maximum)}"
+    if problem := requests_problem(evidence, "candidate"):
+        return cannot_decide(rule, asked, problem)
     operations = evidence.operations()
     value = getattr(operations, rule.quantity) if operations else None
     if operations is None or value is None:
@@ -40,7 +49,7 @@ def apply_budget(rule: Budget, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, f"{quantity} {write(value)}",
         {
-            "PASS": f"within the budget of {most}",
+            "PASS": _unless_screened(effect, f"within the budget of {most}", f"above the budget of {most}"),
             "FAIL": f"above the budget of {most}",
             "INCONCLUSIVE": f"{effect.n:,} requests cannot show that it keeps to {most}",
         },
@@ -54,6 +63,11 @@ def apply_budget(rule: Budget, evidence: Evidence) -> RuleResult:
         step = f"Lower the {quantity}, or raise the budget in the policy."
         return found.model_copy(update={"next_step": step})
     return found
+
+
+def _unless_screened(effect: Effect, reached: str, missed: str) -> str:
+    """What a pass says; only a screen passes a figure that misses the mark."""
+    return reached if effect.is_met else f"not shown to be {missed}"
 
 
 def _upside_down(bound: Bound | None, value: float, maximum: float, n: int) -> Effect:
@@ -80,12 +94,7 @@ def _of_metric(rule: Ratio, evidence: Evidence) -> RuleResult:
     asked = f"{plain(metric)} at least {share(minimum)} of {rule.against}'s"
     problem = find_problem(evidence, rule.task, metric, rule.against)
     comparison = evidence.comparison(rule.task, metric, rule.against)
-    if problem is None and (comparison is None or comparison.ratio is None):
-        problem = Problem(
-            f"there is no ratio: {rule.against} scores 0", "compare differences instead"
-        )
-    if problem is None and comparison is not None and not comparison.higher_is_better:
-        problem = Problem("less of this metric is better", "compare differences instead")
+    problem = problem or (_no_ratio(comparison) if comparison else None)
     if problem or comparison is None or comparison.ratio is None:
         return cannot_decide(rule, asked, problem or Problem("no ratio", "run the eval set"))
     bound = comparison.ratio
@@ -96,7 +105,7 @@ def _of_metric(rule: Ratio, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, f"{plain(metric)} {share(effect.value)} of {rule.against}'s",
         {
-            "PASS": f"at least {share(minimum)}",
+            "PASS": _unless_screened(effect, f"at least {share(minimum)}", f"less than {share(minimum)}"),
             "FAIL": f"less than {share(minimum)}",
             "INCONCLUSIVE": f"{effect.n:,} cases cannot tell whether it is {share(minimum)}",
         },
@@ -108,9 +117,23 @@ def _of_metric(rule: Ratio, evidence: Evidence) -> RuleResult:
     )  # fmt: skip
 
 
+def _no_ratio(comparison: Comparison) -> Problem | None:
+    """Why the ratio of a metric may not decide; None where it may."""
+    if not comparison.higher_is_better:
+        return Problem("less of this metric is better", "compare differences instead")
+    if comparison.ratio is not None:
+        return None
+    if comparison.n_pairs < 2:
+        return Problem("there is no ratio of a single case", "add cases")
+    why = f"there is no ratio: {comparison.baseline} scores 0"
+    return Problem(why, "compare differences instead")
+
+
 def _of_quantity(rule: Ratio, evidence: Evidence) -> RuleResult:
     quantity, maximum = rule.quantity or COST, rule.maximum or 0.0
     asked = f"{plain(quantity)} at most {multiple(maximum)} {rule.against}'s"
+    if problem := requests_problem(evidence, "candidate", rule.against):
+        return cannot_decide(rule, asked, problem)
     found = evidence.ratio(quantity, rule.against)
     if found is None or found.ratio is None:
         why = found.unavailable if found else None
@@ -126,7 +149,7 @@ def _of_quantity(rule: Ratio, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, f"{plain(quantity)} {multiple(bound.estimate.value)} {rule.against}'s",
         {
-            "PASS": f"at most {multiple(maximum)}{_utilisation(rule, effect, evidence)}",
+            "PASS": _unless_screened(effect, f"at most {multiple(maximum)}", f"more than {multiple(maximum)}") + _utilisation(rule, effect, evidence),
             "FAIL": f"more than {multiple(maximum)}",
             "INCONCLUSIVE": f"{effect.n:,} requests cannot tell whether it is at most {multiple(maximum)}",
         },
@@ -140,7 +163,7 @@ def _of_quantity(rule: Ratio, evidence: Evidence) -> RuleResult:
 
 def _utilisation(rule: Ratio, effect: Effect, evidence: Evidence) -> str:
     """A machine paid by the hour costs the same when it idles: how idle it may be."""
-    if rule.quantity != COST or not evidence.is_paid_by_hour:
+    if rule.quantity != COST or not evidence.is_paid_by_hour or not effect.is_met:
         return ""
     least = effect.value / effect.threshold
     return f", as long as the machine is used to {percent(least)} of the measured load or more"

@@ -117,7 +117,7 @@ def _when_open(effect: Effect, words: Words, needed: int | None) -> str:
         return "Add cases, or have the rule approved by name in the policy."
     unchanged = cases_for_unchanged(effect)
     planned = ""
-    if unchanged is not None and unchanged > effect.n:
+    if unchanged is not None and unchanged > effect.n and unchanged != needed:
         planned = f"; if nothing has changed at all, {unchanged:,} would prove it"
     if needed is None:
         return f"More {words.unit} are unlikely to help: the point estimate is on the wrong side{planned}."

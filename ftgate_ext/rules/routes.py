@@ -36,7 +36,7 @@ def join_routes(rule: AnyRoute, results: list[list[RuleResult]]) -> RuleResult:
         point_outcome=_any(points), parts=[
             RuleResult(
                 name=name, kind="route", evidence="all", outcome=o, asked="all of its rules", seen=_state(o, r),
-                sentence=_state(o, r), point_outcome=p, parts=r,
+                sentence=f"{name}: {_state(o, r)}.", point_outcome=p, parts=r,
             )
             for name, o, p, r in zip(names, outcomes, points, results, strict=True)
         ],

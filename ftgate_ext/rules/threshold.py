@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftgate_ext.evidence import Effect, Evidence, Problem, judge_problem
+from ftgate_ext.evidence import ASK_AGAIN, Effect, Evidence, Problem, is_cleared, judge_problem
 from ftgate_ext.policy_rules import Ceiling, Floor
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
 from ftgate_ext.wording import plain, share
@@ -34,7 +34,7 @@ def apply_threshold(rule: Floor | Ceiling, evidence: Evidence) -> RuleResult:
     words = Words(
         asked, f"{plain(rule.metric)} {level.estimate.value:.1%}",
         {
-            "PASS": _passed(rule, effect, reached),
+            "PASS": _passed(effect, reached),
             "FAIL": f"not {reached}",
             "INCONCLUSIVE": f"{n:,} cases cannot show that it is {reached}",
         },
@@ -46,14 +46,12 @@ def apply_threshold(rule: Floor | Ceiling, evidence: Evidence) -> RuleResult:
     )  # fmt: skip
 
 
-def _passed(rule: Floor | Ceiling, effect: Effect, reached: str) -> str:
-    if rule.evidence in ("point", "screen", "significant") and not _is_proven(effect):
+def _passed(effect: Effect, reached: str) -> str:
+    if is_cleared(effect):
+        return reached
+    if effect.is_met:
         return f"{reached} as a bare figure; {effect.n:,} cases do not prove it"
-    return reached
-
-
-def _is_proven(effect: Effect) -> bool:
-    return effect.low is not None and effect.low >= effect.threshold
+    return f"not {reached} as a bare figure, but {effect.n:,} cases do not show that"
 
 
 def _problem(rule: Floor | Ceiling, level: Level | None, evidence: Evidence) -> Problem | None:
@@ -73,9 +71,20 @@ def _problem(rule: Floor | Ceiling, level: Level | None, evidence: Evidence) -> 
         return Problem(
             level.unavailable or "no figure", "see the run's responses.jsonl for what went wrong"
         )
-    if level.n_unscored > evidence.max_failed_share * (level.estimate.n + level.n_unscored):
+    return _unanswered(level, level.estimate.n, evidence.max_failed_share)
+
+
+def _unanswered(level: Level, n: int, max_failed_share: float) -> Problem | None:
+    """Whether too many requests have no answer."""
+    repeated = n * level.repeats
+    if level.n_failed_repeats > max_failed_share * repeated:
+        return Problem(
+            f"{level.n_failed_repeats} of {repeated} repeats have no answer, above the error budget",
+            ASK_AGAIN,
+        )
+    if level.n_unscored > max_failed_share * (n + level.n_unscored):
         return Problem(
             f"{level.n_unscored} cases have no answer, above the error budget",
-            "run the same command again: it asks only what is missing",
+            ASK_AGAIN,
         )
     return None

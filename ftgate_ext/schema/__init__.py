@@ -42,6 +42,14 @@ from ftgate_ext.schema.judging import (
     PairVerdict,
     Qualification,
 )
+from ftgate_ext.schema.leakage import (
+    Leakage,
+    LeakedCase,
+    LeakPlace,
+    LeakWay,
+    SetLeaks,
+    TrainingFile,
+)
 from ftgate_ext.schema.manifest import (
     EvalSetUse,
     ModelCard,
@@ -85,6 +93,10 @@ __all__ = [
     "FtgateError",
     "JudgeVerdict",
     "Judgment",
+    "LeakPlace",
+    "LeakWay",
+    "Leakage",
+    "LeakedCase",
     "Level",
     "Look",
     "LookLedger",
@@ -104,7 +116,9 @@ __all__ = [
     "RunError",
     "RunManifest",
     "ServedModel",
+    "SetLeaks",
     "TestResult",
+    "TrainingFile",
     "VerdictName",
     "is_unscored",
     "to_json",

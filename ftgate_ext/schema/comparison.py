@@ -76,6 +76,8 @@ class Comparison(Row):
     """Groups of cases that belong together; None where every case stands alone."""
     repeats: int = 1
     """How often each case was asked; repeats are averaged first."""
+    n_failed_repeats: int = 0
+    """Requests of the pairs without an answer; the other repeats of their cases stand for them."""
     candidate_estimate: Estimate | None = None
     baseline_estimate: Estimate | None = None
     difference: Estimate | None = None
@@ -123,6 +125,9 @@ class Level(Row):
     no_interval: str | None = None
     """Why there are no limits, where there is an estimate."""
     n_unscored: int = 0
+    """Cases without a score because their requests failed, or the score is no number."""
+    n_failed_repeats: int = 0
+    """Requests without an answer that other repeats of their case stand for."""
     n_clusters: int | None = None
     """Groups of cases that belong together; None where every case stands alone."""
     repeats: int = 1

@@ -22,8 +22,9 @@ def clopper_pearson_clusters(
 
     n* = p (1 - p) / SE^2 times (t(n - 1) / t(G - 1))^2, at most n, with SE the CR1 error and both t
     at the wanted level; the limits are the beta quantiles at k* = p n* of n* (Korn and Graubard,
-    Survey Methodology 24, 1998, 193-201). Where all outcomes are alike there is no SE, and each
-    cluster counts as one case, as if its cases were copies of each other.
+    Survey Methodology 24, 1998, 193-201). Under 8 failures, or under 8 successes, there is no SE to
+    speak of, and n* is at most G, as if the cases of a cluster were copies of each other: one more
+    failure must not make the rate surer.
 
     Args:
         outcomes: 0 or 1 a case.
@@ -50,7 +51,9 @@ def clopper_pearson_clusters(
     test = cluster_t(values, names, level)
     if not isinstance(test, NoLimits):
         shrink = stdtrit(n - 1, 0.5 + level / 2) / stdtrit(groups - 1, 0.5 + level / 2)
-        worth = min(float(n), p * (1 - p) / test.standard_error**2 * float(shrink) ** 2)
+        found = p * (1 - p) / test.standard_error**2 * float(shrink) ** 2
+        rare = min(values.sum(), n - values.sum()) < MIN_CLUSTERS
+        worth = min(float(groups if rare else n), found)
     k, tail = p * worth, (1 - level) / 2
     lower = 0.0 if k <= 0 else float(betaincinv(k, worth - k + 1, tail))
     upper = 1.0 if k >= worth else float(betaincinv(k + 1, worth - k, 1 - tail))

@@ -1,0 +1,114 @@
+"""Label cases in the terminal: shows one after the other and asks. Prints nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ftgate_ext.evalset.label import CATEGORIES, SEVERITIES, read_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ftgate_ext.evalset.label import Labelling
+
+QUIT, SKIP = "q", "s"
+
+
+class _StopError(Exception):
+    """The labeller has had enough."""
+
+
+def label_in_terminal(
+    labelling: Labelling, ask: Callable[[str], str], tell: Callable[[str], None]
+) -> int:
+    """Ask until nothing remains or the labeller quits; every answer is saved at once.
+
+    Args:
+        labelling: The set and its labels.
+        ask: Shows a question and returns a line; EOFError ends the labelling.
+        tell: Prints a line.
+
+    Returns:
+        How many cases were labelled.
+    """
+    done = 0
+    skipped: set[str] = set()
+    while True:
+        # Read anew each time: others may label at the same time.
+        waiting = [case for case in labelling.remaining() if case["id"] not in skipped]
+        if not waiting:
+            tell(f"Nothing left to label; {done} labelled now, {len(skipped)} skipped.")
+            return done
+        case = waiting[0]
+        tell(shown(case, len(waiting)))
+        try:
+            answer = _answer(case, ask, tell)
+        except (_StopError, EOFError):
+            tell(f"{done} labelled now, {len(waiting)} left. The same command again goes on.")
+            return done
+        if answer is None:
+            skipped.add(case["id"])
+            continue
+        labelling.save(case, answer)
+        done += 1
+
+
+def shown(case: dict[str, Any], left: int) -> str:
+    """A case as the terminal shows it, without id and label."""
+    code = case["code"].splitlines()
+    told = f"{case.get('language', '')} {case.get('form', '')}".strip()
+    return "\n".join([
+        "", f"--- {left} left --- {_plain(told)}", _plain(str(case.get("purpose", ""))), "",
+        *(f"{number:4}  {_plain(line)}" for number, line in enumerate(code, start=1)), "",
+    ])  # fmt: skip
+
+
+def _answer(
+    case: dict[str, Any], ask: Callable[[str], str], tell: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """What the labeller says of a case; None where it is skipped."""
+    while True:
+        verdict = _choose(
+            "[d]efect, [c]lean, [s]kip or [q]uit", ("defect", "clean", "skip"), ask, tell
+        )
+        if verdict == "skip":
+            return None
+        told = {"verdict": verdict}
+        if verdict == "defect":
+            told["category"] = _choose(_numbered("category", CATEGORIES), CATEGORIES, ask, tell)
+            told["severity"] = _choose(_numbered("severity", SEVERITIES), SEVERITIES, ask, tell)
+            told["lines"] = _stop_or(ask("lines to change, 3-5 or 3; enter for none: "))
+        told["comment"] = ask("comment; enter for none: ")
+        try:
+            return read_answer(told, case["code"])
+        except ValueError as error:
+            tell(_plain(str(error)))
+
+
+def _numbered(name: str, values: Sequence[str]) -> str:
+    return f"{name}: " + ", ".join(f"{n} {value}" for n, value in enumerate(values, start=1))
+
+
+def _choose(
+    question: str, values: Sequence[str], ask: Callable[[str], str], tell: Callable[[str], None]
+) -> str:
+    """One of some values, by its number or by letters that only it begins with."""
+    while True:
+        told = _stop_or(ask(f"{question}: ")).strip().lower()
+        if told.isascii() and told.isdecimal() and 1 <= int(told[:9]) <= len(values):
+            return values[int(told) - 1]
+        fitting = [value for value in values if told and value.startswith(told)]
+        if told in values or len(fitting) == 1:
+            return told if told in values else fitting[0]
+        tell(f"found {_plain(told[:20])!r}; expected one of {', '.join(values)}, or q.")
+
+
+def _stop_or(told: str) -> str:
+    if told.strip().lower() in {QUIT, "quit"}:
+        raise _StopError
+    return told
+
+
+def _plain(text: str) -> str:
+    """One line without anything that a terminal would obey."""
+    return "".join(c if c.isprintable() else " " * 4 if c == "\t" else "?" for c in text)
