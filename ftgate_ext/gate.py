@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.progress import Progress
-from ftgate_ext.runs import MANIFEST, POLICY_COPY, Until
+from ftgate_ext.runs import LEAKAGE, MANIFEST, POLICY_COPY, Until, write_row
 from ftgate_ext.schema import ROLES, Comparisons, Decision, Role, RunError
 from ftgate_ext.settings import Settings
 
@@ -42,6 +42,10 @@ def _run(
     from ftgate_ext.harness import open_run, run_models
 
     plan = open_run(policy, policy_file, run_dir, url, until)
+    if policy.training_data:
+        from ftgate_ext.leaks import find_leaks
+
+        write_row(plan.run_dir / LEAKAGE, find_leaks(policy, policy_file, plan.tasks))
     with Progress(_total(plan.manifest), "run", quiet=quiet) as progress:
         if plan.resumed:
             progress.say(

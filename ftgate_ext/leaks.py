@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ftgate_ext.policy import Policy
     from ftgate_ext.schema import Leakage
 
-LEAKAGE = "leakage.json"
-"""The file of a run folder that holds what `find_leaks` found."""
-
 
 def find_leaks(policy: Policy, policy_file: Path, tasks: TaskManager | None = None) -> Leakage:
     """Look for the cases of all eval sets of a policy in its training data.

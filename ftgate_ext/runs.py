@@ -33,6 +33,10 @@ MANIFEST = "run.json"
 RESUME_WITHIN = timedelta(days=1)
 Until = Literal["run", "gate"]
 POLICY_COPY = "gate.yaml"
+LEAKAGE = "leakage.json"
+COMPARISONS = "comparisons.json"
+WITH_LEAKS = "comparisons_with_leaks.json"
+"""Comparisons on all cases, where some of them stand in the training data."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import gc
 import sys
 from array import array
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -234,6 +234,41 @@ def is_unanswered(record: Record) -> bool:
     """Whether the request of this record failed."""
     failed = record.response is not None and record.response.status in UNSCORED_STATUSES
     return failed or bool(record.scores.get("unanswered"))
+
+
+def without_cases(model: ModelScores, leaked: dict[str, set[str]]) -> ModelScores:
+    """The scores without the cases of some hashes: task -> `doc_hash`."""
+    tasks = {
+        task: _without(scores, leaked[task]) if leaked.get(task) else scores
+        for task, scores in model.tasks.items()
+    }
+    return replace(model, tasks=tasks)
+
+
+def _without(scores: TaskScores, hashes: set[str]) -> TaskScores:
+    kept = [row for row, doc_hash in enumerate(scores.doc_hashes) if doc_hash not in hashes]
+    place = {row: new for new, row in enumerate(kept)}
+    left = TaskScores(scores.task)
+    for name in ("case_ids", "doc_hashes", "prompt_hashes", "unanswered"):
+        setattr(left, name, [getattr(scores, name)[row] for row in kept])
+    left.fields = {name: [cells[row] for row in kept] for name, cells in scores.fields.items()}
+    for metric, column in scores.columns.items():
+        chosen = [i for i, row in enumerate(column.rows) if row in place]
+        cells = [c for i in chosen for c in column.cells[i * column.width : (i + 1) * column.width]]
+        rows = array("q", [place[column.rows[i]] for i in chosen])
+        left.columns[metric] = Column(column.width, array("d", cells), rows, column.is_numeric)
+    _keep_measured(scores.measured, left.measured, place)
+    return left
+
+
+def _keep_measured(whole: Measured, left: Measured, place: dict[int, int]) -> None:
+    chosen = [i for i, row in enumerate(whole.rows) if row in place]
+    left.rows = array("q", [place[whole.rows[i]] for i in chosen])
+    left.statuses = [whole.statuses[i] for i in chosen]
+    for name in ("latency_s", "cost_usd", "input_tokens", "output_tokens"):
+        column = getattr(whole, name)
+        setattr(left, name, array("d", [column[i] for i in chosen]))
+    left.attempts, left.concurrency = whole.attempts, whole.concurrency
 
 
 def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:

@@ -17,8 +17,11 @@ from ftgate_ext.looks import note_look
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.report import ReportInput, render_html, render_markdown
 from ftgate_ext.runs import (
+    COMPARISONS,
+    LEAKAGE,
     MANIFEST,
     POLICY_COPY,
+    WITH_LEAKS,
     load_manifest,
     load_row,
     load_rows,
@@ -33,18 +36,20 @@ from ftgate_ext.schema import (
     Finding,
     Findings,
     Judgment,
+    Leakage,
     Qualification,
     Role,
     RunError,
     RunManifest,
 )
-from ftgate_ext.scores import ModelScores, load_model_scores
+from ftgate_ext.scores import ModelScores, load_model_scores, without_cases
 from ftgate_ext.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+NAMED_LEAKS = 10
 READ_IN_PARALLEL_BYTES = 100_000_000
 """Above this size of all samples, starting processes costs less than it saves."""
 
@@ -73,7 +78,33 @@ def compare_run(run_dir: Path, policy_file: Path | None = None) -> Comparisons:
     if "candidate" in models:
         look = note_look(run_dir, models["candidate"], policy)
         settings = dataclasses.replace(settings, look=look)
-    return _write_comparisons(models, findings, run_dir, manifest.run_id, settings)
+    leaked = _leaked_cases(run_dir, models)
+    whole = _write_comparisons(models, findings, run_dir, manifest.run_id, settings)
+    if not leaked:
+        (run_dir / WITH_LEAKS).unlink(missing_ok=True)
+        return whole
+    # What decides are cases that the candidate was not trained on; the others stand beside.
+    write_row(run_dir / WITH_LEAKS, whole)
+    clean = {role: without_cases(model, leaked) for role, model in models.items()}
+    return _write_comparisons(clean, findings, run_dir, manifest.run_id, settings, leaked)
+
+
+def _leaked_cases(run_dir: Path, models: dict[Role, ModelScores]) -> dict[str, set[str]]:
+    """Task -> hashes of the compared cases that stand in the training data."""
+    leakage = load_leakage(run_dir)
+    if leakage is None or "candidate" not in models:
+        return {}
+    found = {
+        task: leakage.doc_hashes(task) & set(scores.doc_hashes)
+        for task, scores in models["candidate"].tasks.items()
+    }
+    return {task: hashes for task, hashes in found.items() if hashes}
+
+
+def load_leakage(run_dir: Path) -> Leakage | None:
+    """Which eval cases stand in the training data, where the policy names it."""
+    path = run_dir / LEAKAGE
+    return load_row(path, Leakage, "run") if path.is_file() else None
 
 
 def compare_folders(
@@ -123,10 +154,13 @@ def _write_comparisons(
     output: Path,
     run_id: str,
     settings: Settings,
+    leaked: dict[str, set[str]] | None = None,
 ) -> Comparisons:
     judgments = load_rows(output / JUDGMENTS, Judgment)
+    if leaked:
+        judgments = [j for j in judgments if j.doc_hash not in leaked.get(j.task, set())]
     comparisons = compare_models(models, judgments, run_id, output, settings)
-    write_row(output / "comparisons.json", comparisons)
+    write_row(output / COMPARISONS, comparisons)
     write_row(output / "findings.json", Findings(findings=findings))
     return comparisons
 
@@ -144,16 +178,26 @@ def decide_run(run_dir: Path, policy_file: Path | None = None) -> Decision:
     manifest = load_manifest(run_dir)
     policy = load_policy(policy_file or run_dir / POLICY_COPY)
     warnings = _policy_warnings(run_dir, manifest, policy)
-    comparisons = load_row(run_dir / "comparisons.json", Comparisons, "compare")
-    decision = decide(
-        policy,
-        comparisons,
-        load_qualification(run_dir),
-        datetime.now(timezone.utc).date(),
-        warnings,
-    )
+    comparisons = load_row(run_dir / COMPARISONS, Comparisons, "compare")
+    today = datetime.now(timezone.utc).date()
+    qualification = load_qualification(run_dir)
+    if (run_dir / WITH_LEAKS).is_file():
+        whole = load_row(run_dir / WITH_LEAKS, Comparisons, "compare")
+        warnings += _leak_warnings(run_dir, decide(policy, whole, qualification, today))
+    decision = decide(policy, comparisons, qualification, today, warnings)
     write_row(run_dir / "decision.json", decision)
     return decision
+
+
+def _leak_warnings(run_dir: Path, with_them: Decision) -> list[str]:
+    """Which cases were left out because the candidate was trained on them, and what they would do."""
+    leakage = load_leakage(run_dir)
+    cases = leakage.cases if leakage else []
+    ids = ", ".join(case.id for case in cases[:NAMED_LEAKS])
+    more = f" and {len(cases) - NAMED_LEAKS} more" if len(cases) > NAMED_LEAKS else ""
+    return [
+        f"{len(cases)} eval cases stand in the training data and are left out: {ids}{more} ({LEAKAGE} says where). With them the verdict would be {with_them.verdict}."
+    ]
 
 
 def _policy_warnings(run_dir: Path, manifest: RunManifest, policy: Policy) -> list[str]:

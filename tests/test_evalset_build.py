@@ -232,28 +232,29 @@ def test_the_shipped_sets_are_what_their_sources_give() -> None:
 
 
 @pytest.mark.slow
-def test_bytes_do_not_depend_on_the_hash_seed_or_the_python(tmp_path: Path) -> None:
-    """Other hash seeds, and every other Python that is installed, write the same bytes."""
+@pytest.mark.parametrize("python", [sys.executable, "python3.10", "python3.12", "python3.13"])
+def test_bytes_do_not_depend_on_the_hash_seed_or_the_python(python: str, tmp_path: Path) -> None:
+    """Other hash seeds, and every other Python that has what is needed, write the same bytes."""
     folder = asset_dir("golden")
-    pythons = [
-        sys.executable,
-        *(p for v in ("3.10", "3.12", "3.13") if (p := shutil.which(f"python{v}"))),
-    ]
     code = (
         "import sys; from pathlib import Path; from ftgate_ext.evalset.build import build_sets\n"
-        "b = build_sets(Path(sys.argv[1]) / 'sources', Path(sys.argv[1])); print(b.differing(Path(sys.argv[1])))"
+        "here = Path(sys.argv[1]); print(build_sets(here / 'sources', here).differing(here))"
     )
-    ran = 0
-    for python in pythons:
-        for seed in ("0", "7"):
-            shown = subprocess.run(
-                [python, "-c", code, str(folder)], capture_output=True, text=True, check=False,
-                env={**os.environ, "PYTHONHASHSEED": seed}, cwd=tmp_path,
-            )  # fmt: skip
-            if "ModuleNotFoundError" not in shown.stderr:
-                assert shown.stdout.strip() == "[]", shown.stderr
-                ran += 1
-    assert ran >= 2
+    needs = "import ftgate_ext.evalset.build"
+    env = {**os.environ, "PYTHONPATH": str(folder.parent)}
+    if (
+        not shutil.which(python)
+        or subprocess.run(
+            [python, "-c", needs], env=env, cwd=tmp_path, capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip(f"{python} is not here, or has no pydantic, numpy and yaml")
+    for seed in ("0", "7"):
+        shown = subprocess.run(
+            [python, "-c", code, str(folder)], capture_output=True, text=True, check=False,
+            env={**env, "PYTHONHASHSEED": seed}, cwd=tmp_path,
+        )  # fmt: skip
+        assert shown.stdout.strip() == "[]", shown.stderr
 
 
 def test_lines_are_plain_json(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_server import FakeServer, Reply
 
+from ftgate_ext.gate import run_policy
 from ftgate_ext.harness import open_run, run_models
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.schema import Comparisons, RunError
-from ftgate_ext.stages import compare_run
+from ftgate_ext.stages import compare_run, decide_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,3 +149,33 @@ def test_a_group_of_tasks_is_compared_as_one(folder: Path) -> None:
 
     found = {c.task: c.n_pairs for c in compare_run(folder / "run").comparisons}
     assert found == {"sums": ROWS, "products": ROWS, "arithmetic": 2 * ROWS}
+
+
+def test_cases_of_the_training_data_are_left_out_and_named(folder: Path) -> None:
+    """Two of twelve cases were trained on: the verdict rests on ten, and says what all would say."""
+    rows = [{"messages": [{"role": "user", "content": f"please solve this one for me today: sums {i}?"},
+                          {"role": "assistant", "content": f"{i}"}]} for i in range(40, 60)]  # fmt: skip
+    long = (
+        "how many of the green marbles that lie in the third drawer of the old desk are left, sums"
+    )
+    data = [{"id": f"sums-{i}", "question": f"{long} {i}?", "answer": f"{i}"} for i in range(ROWS)]
+    (folder / "tasks" / "sums.jsonl").write_text("".join(json.dumps(r) + "\n" for r in data))
+    rows += [{"messages": [{"role": "user", "content": data[i]["question"]},
+                           {"role": "assistant", "content": "x"}]} for i in (3, 7)]  # fmt: skip
+    (folder / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+    def last_word(_n: int, body: dict[str, Any]) -> Reply:
+        return Reply(body["messages"][-1]["content"].split()[-1].rstrip("?"))
+
+    with FakeServer(last_word, models=("new", "old")) as server:
+        write_gate(folder, server, more="training_data: [train.jsonl]\n")
+        run_dir = run_policy(folder / "gate.yaml", folder / "run", quiet=True)
+    (found,) = compare_run(run_dir).comparisons
+    decision = decide_run(run_dir)
+
+    leaked = {c["id"] for c in json.loads((run_dir / "leakage.json").read_text())["cases"]}
+    assert {"sums-3", "sums-7"} <= leaked
+    assert found.n_pairs == ROWS - len(leaked)
+    whole = json.loads((run_dir / "comparisons_with_leaks.json").read_text())
+    assert whole["comparisons"][0]["n_pairs"] == ROWS
+    assert any("sums-3" in w and "With them the verdict would be" in w for w in decision.warnings)

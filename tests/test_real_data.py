@@ -15,7 +15,6 @@ from public_data import FOLDER, needs_public_data
 from records import make_policy
 
 from ftgate_ext.decision import decide
-from ftgate_ext.schema import Comparisons
 from ftgate_ext.settings import Settings
 from ftgate_ext.stages import compare_folders
 from ftgate_ext.stats.paired_binary import mcnemar_exact
@@ -24,6 +23,8 @@ from ftgate_ext.stats.preference import weighted_win_rate
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from ftgate_ext.schema import Comparisons
 
 pytestmark = needs_public_data
 
