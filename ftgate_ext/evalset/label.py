@@ -49,8 +49,8 @@ class Label(Row):
     def _whole(self) -> Label:
         if self.verdict == "clean" and (self.category or self.severity or self.lines):
             raise ValueError("a clean case has no category, severity or lines")
-        if self.verdict == "defect" and (self.category is None or self.severity is None):
-            raise ValueError("a defect needs a category and a severity")
+        if self.verdict == "defect" and self.category is None:
+            raise ValueError("a defect needs a category")
         return self
 
 
