@@ -77,8 +77,12 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
         peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"load and compare: {seconds:.1f} s, {seconds / TARGET_S:.2f} of the target {TARGET_S:.0f} s")
-    print(f"peak memory: {peak_gb:.2f} GB, {peak_gb / TARGET_GB:.2f} of the target {TARGET_GB:.0f} GB")
+    print(
+        f"load and compare: {seconds:.1f} s, {seconds / TARGET_S:.2f} of the target {TARGET_S:.0f} s"
+    )
+    print(
+        f"peak memory: {peak_gb:.2f} GB, {peak_gb / TARGET_GB:.2f} of the target {TARGET_GB:.0f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.estimates import Difference, estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.buckets import compare_buckets, count_outcomes
+from ftgate_ext.estimates import estimate_difference, estimate_level, estimate_ratio
 from ftgate_ext.operations import compare_operations, measure_operations
 from ftgate_ext.pairing import (
     Cases,
@@ -27,7 +28,6 @@ from ftgate_ext.pairing import (
 )
 from ftgate_ext.schema import (
     ROLES,
-    Bucket,
     Comparison,
     Comparisons,
     Estimate,
@@ -262,7 +262,9 @@ def _compare_metric(
         update |= count_outcomes(pairs, ids, higher_is_better=comparison.higher_is_better)
     by = settings.buckets.get((comparison.task, comparison.metric), [])
     update["buckets"] = [
-        bucket for name in by for bucket in _buckets(mine, pairs, clusters, name, settings)
+        bucket
+        for name in by
+        for bucket in compare_buckets(mine.scores.fields.get(name), pairs, clusters, name, settings)
     ]
     return filled.model_copy(update=update)
 
@@ -334,64 +336,3 @@ def _overlap(mine: Estimate, other: Estimate) -> bool | None:
         return None
     low, high, other_low, other_high = (float(end) for end in ends if end is not None)
     return low <= other_high and other_low <= high
-
-
-def count_outcomes(
-    pairs: PairedScores, case_ids: list[str], *, higher_is_better: bool
-) -> dict[str, Any]:
-    """Pass/fail by the majority of a case's repeats: who is right where, and what was lost.
-
-    Half of the repeats is no majority: such a case is not right.
-    """
-    a, b = pairs.left[:, 0], pairs.right[:, 0]
-    left, right = (x > 0.5 if higher_is_better else x >= 0.5 for x in (a, b))
-    lost = (right & ~left) if higher_is_better else (left & ~right)
-    fell = (a < b if higher_is_better else a > b) & ~lost
-    return {
-        "counts": {
-            "both": int((left & right).sum()), "only_candidate": int((left & ~right).sum()),
-            "only_baseline": int((right & ~left).sum()), "neither": int((~left & ~right).sum()),
-        },
-        "lost_cases": [case_ids[i] for i in np.flatnonzero(lost)],
-        "pass_rate_drops": {
-            case_ids[i]: [float(a[i]), float(b[i])] for i in np.flatnonzero(fell)
-        },
-    }  # fmt: skip
-
-
-def _buckets(
-    mine: _Table, pairs: PairedScores, clusters: Array | None, by: str, settings: Settings
-) -> list[Bucket]:
-    labels = mine.scores.fields.get(by)
-    if labels is None:
-        return []
-    of_case = [labels[i] for i in pairs.requests]
-    found = []
-    for name in sorted({label for label in of_case if label is not None}):
-        inside = np.array([label == name for label in of_case])
-        part = PairedScores(
-            pairs.kind, pairs.left[inside], pairs.right[inside], pairs.requests[inside],
-            pairs.repeats, pairs.is_pass_fail, 0,
-        )  # fmt: skip
-        sub = clusters[inside] if clusters is not None else None
-        found.append(_bucket(by, name, part, sub, settings))
-    return found
-
-
-def _bucket(
-    by: str, name: str, part: PairedScores, clusters: Array | None, settings: Settings
-) -> Bucket:
-    if clusters is not None and len(np.unique(clusters)) == len(clusters):
-        clusters = None
-    difference: Difference = estimate_difference(
-        part.kind or "mean", part.left, part.right, clusters, settings, settings.alphas(""),
-        is_pass_fail=part.is_pass_fail, extra_tests=False,
-    )  # fmt: skip
-    bucket = Bucket(
-        by=by, bucket=name, n=len(part.left), difference=difference.estimate.value,
-        standard_error=difference.standard_error,
-    )  # fmt: skip
-    if part.kind != "binary" or clusters is not None:
-        return bucket
-    a, b = part.left[:, 0], part.right[:, 0]
-    return bucket.model_copy(update={"gained": int((a > b).sum()), "lost": int((a < b).sum())})

@@ -79,13 +79,13 @@ def _bounds(parts: list[TaskScores], settings: Settings) -> dict[str, Bound]:
     latency = latency[~np.isnan(latency)]
     for name, q in LATENCIES.items():
         if len(latency):
-            found[name] = _quantile_bound(latency, q, settings.level, alphas)
+            found[name] = quantile_bound(latency, q, settings.level, alphas)
     cost = _known(parts, "cost_usd")
     if cost is not None:
         cases = _number_cases([part.doc_hashes for part in parts])
         if cases is not None:
             cases = cases[~np.isnan(_column(parts, "latency_s"))]
-        found[COST] = _mean_bound(cost, settings.level, alphas, cases)
+        found[COST] = mean_bound(cost, settings.level, alphas, cases)
     return found
 
 
@@ -101,7 +101,8 @@ def _number_cases(hashes: list[list[str]]) -> Array | None:
     return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
 
 
-def _quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bound:
+def quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bound:
+    """A quantile of all requests with the order statistics around it, as far as they exist."""
     shown, deciding = (quantile_limits(values, q, x) for x in (level, alphas.level))
     estimate = Estimate(
         value=shown.value, lower=shown.lower, upper=shown.upper, level=level, n=len(values),
@@ -116,7 +117,8 @@ def _quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bo
     )  # fmt: skip
 
 
-def _mean_bound(values: Array, level: float, alphas: Alphas, cases: Array | None = None) -> Bound:
+def mean_bound(values: Array, level: float, alphas: Alphas, cases: Array | None = None) -> Bound:
+    """The mean over all requests; `cases` says which of them repeat one case."""
     zero = np.zeros(len(values))
 
     def interval(at: float) -> Limits | NoLimits:
@@ -139,7 +141,7 @@ def compare_operations(
     mine, other = _matched(models["candidate"], models[baseline])
     alphas = settings.alphas("*")
     cases = mine.get("case")
-    ratios = [_cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, cases)]
+    ratios = [cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, cases)]
     for name, q in LATENCIES.items():
         ratio: Bound | str = "latency was not measured for both models"
         a, b = mine["latency_s"], other["latency_s"]
@@ -149,7 +151,7 @@ def compare_operations(
             found = quantile_ratio(
                 a, b, q, settings.seed, settings.resamples, settings.level, alphas.one_sided,
             )  # fmt: skip
-            ratio = _ratio_bound(found)
+            ratio = ratio_bound(found)
         ratios.append((name, ratio))
     return [
         OperationRatio(quantity=name, baseline=baseline, unavailable=ratio)
@@ -165,10 +167,11 @@ def _too_far_out(a: Array, b: Array, q: float, alphas: Alphas, settings: Setting
     why = f"{settings.resamples:,} resamples do not reach the level {1 - alphas.one_sided:.8g} of this look"
     if top is None or not bottom:
         return why
-    return _ratio_bound(NoLimits(top / bottom, len(a), why))
+    return ratio_bound(NoLimits(top / bottom, len(a), why))
 
 
-def _ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
+def ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
+    """A ratio of quantiles as it is written, or why there is none."""
     if isinstance(found, NoLimits):
         if found.value is None:
             return found.why
@@ -180,9 +183,10 @@ def _ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
     )  # fmt: skip
 
 
-def _cost_ratio(
+def cost_ratio(
     a: Array, b: Array, level: float, alphas: Alphas, cases: Array | None = None
 ) -> tuple[str, Bound | str]:
+    """Total cost of the candidate over the other model's on the same requests, or why not."""
     if len(a) == 0 or np.isnan(a).any() or np.isnan(b).any():
         return COST, "cost was not measured for both models"
     if b.sum() <= 0:

@@ -19,7 +19,7 @@ FLOORS: dict[str, int] = {
     "policy_problems": 1, "policy_rules": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
     "inference": 2, "lm_tasks": 2,
     "runs": 3, "leaks": 3, "settings": 3, "evidence": 3, "scores": 4, "estimates": 4,
-    "operations": 5, "winrate": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
+    "operations": 5, "winrate": 5, "buckets": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
     "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
     "plan": 6, "stages": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }  # fmt: skip

@@ -416,7 +416,9 @@ def test_a_cost_that_is_partly_unknown_is_unknown() -> None:
     unpriced = make_record("b", passed=1, response=make_response(cost_usd=None, input_tokens=None))
     models = make_models(candidate=[priced, unpriced], production=make_outcomes([1]))
 
-    operations = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS).operations[0]
+    operations = compare_models(as_scores(models), [], "run-1", Path("runs"), SETTINGS).operations[
+        0
+    ]
 
     assert operations.cost_usd_per_request is None
     assert operations.input_tokens is None

@@ -682,7 +682,9 @@ def ranks(
 ) -> list[int]:
     """The rank of every rule's outcome, from scores and verdicts to the decision."""
     models = make_models(candidate=make_outcomes(candidate), production=make_outcomes(production))
-    made = compare_models(as_scores(models), make_pairs(verdicts), "r", Path("runs"), Settings(resamples=1000))
+    made = compare_models(
+        as_scores(models), make_pairs(verdicts), "r", Path("runs"), Settings(resamples=1000)
+    )
     return [RANK[r.outcome] for r in decide(policy, made, FIT, TODAY).rules]
 
 

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).with_name("reference")
 RAW_VERDICTS: list[dict[str, Any]] = json.loads((REFERENCE / "verdicts.json").read_text("utf-8"))
-STATS_CASES: list[dict[str, Any]] = json.loads((REFERENCE / "worked_examples.json").read_text("utf-8"))
+STATS_CASES: list[dict[str, Any]] = json.loads(
+    (REFERENCE / "worked_examples.json").read_text("utf-8")
+)
 JUDGE = Judge(Endpoint("http://localhost:1/v1", "toy-judge"), max_tokens=200, seed=7)
 
 

@@ -237,7 +237,10 @@ def test_the_published_schema_is_up_to_date() -> None:
 def test_every_key_of_the_schema_of_a_rule_is_explained() -> None:
     """Attribute docstrings reach the schema, where editors show them."""
     margin = policy_json_schema()["$defs"]["NonInferiority"]["properties"]["margin_pt"]
-    assert margin["description"] == "Percentage points that the candidate may lose; 0 only with evidence `point`."
+    assert (
+        margin["description"]
+        == "Percentage points that the candidate may lose; 0 only with evidence `point`."
+    )
 
 
 # Hashes

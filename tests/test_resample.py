@@ -32,7 +32,10 @@ from ftgate_ext.stats.resample import (
 )
 
 CASES: list[dict[str, Any]] = json.loads(
-    Path(__file__).with_name("reference").joinpath("worked_examples.json").read_text(encoding="utf-8")
+    Path(__file__)
+    .with_name("reference")
+    .joinpath("worked_examples.json")
+    .read_text(encoding="utf-8")
 )
 
 

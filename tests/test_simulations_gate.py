@@ -34,7 +34,8 @@ import pytest
 import yaml
 from scipy import optimize
 
-from ftgate_ext.compare import compare_pairs, count_outcomes
+from ftgate_ext.buckets import count_outcomes
+from ftgate_ext.compare import compare_pairs
 from ftgate_ext.decision import decide
 from ftgate_ext.estimates import estimate_level
 from ftgate_ext.pairing import PairedScores

@@ -11,10 +11,10 @@ from ftgate_ext.audit.world import MEASURES
 from ftgate_ext.operations import (
     COST,
     LATENCIES,
-    _cost_ratio,
-    _mean_bound,
-    _quantile_bound,
-    _ratio_bound,
+    cost_ratio,
+    mean_bound,
+    quantile_bound,
+    ratio_bound,
 )
 from ftgate_ext.schema import OperationRatio
 from ftgate_ext.stats.quantile import quantile_ratio
@@ -101,8 +101,8 @@ def measure_budgets(
             continue
         figures[quantity] = _figure(requests, quantity, known)
         bounds[quantity] = (
-            _mean_bound(values, settings.level, alphas) if quantity == COST
-            else _quantile_bound(values, LATENCIES[quantity], settings.level, alphas)
+            mean_bound(values, settings.level, alphas) if quantity == COST
+            else quantile_bound(values, LATENCIES[quantity], settings.level, alphas)
         )  # fmt: skip
     return observed.model_copy(update={**figures, "bounds": bounds})
 
@@ -115,9 +115,9 @@ def measure_ratio(
     a, b = (side[quantity_field(quantity)][known] for side in (mine, other))
     found: Bound | str = "latency was not measured for both models"
     if quantity == COST:
-        found = _cost_ratio(a, b, settings.level, alphas)[1]
+        found = cost_ratio(a, b, settings.level, alphas)[1]
     elif len(a):
-        found = _ratio_bound(
+        found = ratio_bound(
             quantile_ratio(
                 a, b, LATENCIES[quantity], settings.seed, settings.resamples, settings.level, alphas.one_sided
             )

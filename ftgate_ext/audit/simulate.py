@@ -11,7 +11,8 @@ from ftgate_ext.audit.draw import Draw, distinct_clusters, draw_cases
 from ftgate_ext.audit.measures import Requests, draw_requests, measure_budgets, measure_ratio
 from ftgate_ext.audit.plant import turn
 from ftgate_ext.audit.verdicts import draw_verdicts, plant_rate
-from ftgate_ext.compare import _bucket, compare_pairs, count_outcomes
+from ftgate_ext.buckets import compare_bucket, count_outcomes
+from ftgate_ext.compare import compare_pairs
 from ftgate_ext.decision import decide
 from ftgate_ext.estimates import estimate_level, estimate_ratio
 from ftgate_ext.pairing import CaseScores, Join, PairedScores, kind_of, pair_scores
@@ -313,7 +314,7 @@ class _BucketOf:
             pairs, left=pairs.left[inside], right=pairs.right[inside], requests=pairs.requests[inside]
         )  # fmt: skip
         clusters = None if self.clusters is None else self.clusters[inside]
-        return _bucket(self.by, self.name, part, clusters, self.settings)
+        return compare_bucket(self.by, self.name, part, clusters, self.settings)
 
 
 def _replaced(rows: list[Any], fresh: dict[Any, Any], key: Any) -> list[Any]:
