@@ -210,7 +210,9 @@ def test_what_was_loaded_is_remembered(tmp_path: Path) -> None:
     assert (used.file, used.sha256, used.n_rows) == (path.resolve(), file_sha256(path), 1)
 
 
-@pytest.mark.parametrize("path", sorted(asset_dir("golden").glob("*.jsonl")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(asset_dir("golden").glob("codereview_*.jsonl")), ids=lambda p: p.stem
+)
 def test_every_set_of_the_package_loads(path: Path) -> None:
     """What travels with the package is as it demands of others."""
     assert len(load_task_data(file=path.name)["test"]) == len(load_cases(path)) >= 20

@@ -271,7 +271,7 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.read(8) == b"........"
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=10)[1]
+            errors = process.communicate(timeout=30)[1]  # half a minute for two busy cores
         finally:
             process.kill()
             process.communicate()
