@@ -229,7 +229,7 @@ def report_run(run_dir: Path) -> tuple[Path, Path]:
     """`report`: writes report.md and report.html, and returns their paths."""
     material = ReportInput(
         manifest=load_row(run_dir / MANIFEST, RunManifest, "run"),
-        comparisons=load_row(run_dir / "comparisons.json", Comparisons, "compare"),
+        comparisons=load_row(run_dir / COMPARISONS, Comparisons, "compare"),
         findings=load_row(run_dir / "findings.json", Findings, "compare"),
         decision=load_row(run_dir / "decision.json", Decision, "decide"),
         qualification=load_qualification(run_dir),

@@ -21,6 +21,7 @@ from ftgate_ext.judge.stage import JUDGMENTS
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.policy_rules import metrics_of, plain_rules
 from ftgate_ext.runs import (
+    COMPARISONS,
     POLICY_COPY,
     load_manifest,
     load_row,
@@ -129,7 +130,7 @@ def _load_run(run_dir: Path, policy_file: Path | None) -> RunUnderAudit:
         raise RunError(
             f"{run_dir}: made with other models, eval sets or seed than this policy names; run it with `ftgate run`."
         )
-    comparisons = load_row(run_dir / "comparisons.json", Comparisons, "compare")
+    comparisons = load_row(run_dir / COMPARISONS, Comparisons, "compare")
     load_row(run_dir / "decision.json", Decision, "decide")
     settings = settings_of(policy, comparisons.look)
     models = {role: load_model_scores(folder, settings.fields) for role, folder in folders.items()}

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ftgate_ext.runs import load_row, load_rows
+from ftgate_ext.runs import COMPARISONS, load_row, load_rows
 from ftgate_ext.schema import Comparisons, Judgment
 from ftgate_ext.stats.planning import f1_standard_error
 from ftgate_ext.wording import percent
@@ -78,7 +78,7 @@ class EarlierRun:
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self.comparisons = load_row(run_dir / "comparisons.json", Comparisons, "compare")
+        self.comparisons = load_row(run_dir / COMPARISONS, Comparisons, "compare")
         self._judgments: list[Judgment] | None = None
 
     def comparison(self, task: str | None, metric: str, against: Role) -> Comparison | None:

@@ -76,8 +76,8 @@ def format_p(p: float) -> str:
 
 
 def p_equals(p: float) -> str:
-    """'p = 0.948', or 'p < 0.001'."""
-    return f"p {format_p(p)}" if p < LEAST_P else f"p = {format_p(p)}"
+    """'p = 0.948', or 'p < 0.001', as in the rules' sentences."""
+    return wording.p_value(p)
 
 
 def format_seconds(seconds: float | None) -> str:
