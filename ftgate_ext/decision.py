@@ -51,7 +51,7 @@ def decide(
     """
     evidence = Evidence(
         comparisons, qualification, policy.run.max_failed_share,
-        is_paid_by_hour=policy.models["candidate"].price.usd_per_hour is not None,
+        is_paid_by_hour=policy.models["candidate"].price.hourly_usd is not None,
     )  # fmt: skip
     results = [apply_rule(rule, evidence, policy.approvals, today) for rule in policy.rules]
     verdict = _verdict([r.outcome for r in results])

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ftgate_ext import __version__
 from ftgate_ext.assets import asset_dir
-from ftgate_ext.policy import EMBEDDED, Policy, ServerSpec, load_policy
+from ftgate_ext.policy import Policy, load_policy
+from ftgate_ext.policy_servers import EMBEDDED, ServerSpec
 from ftgate_ext.schema import FtgateError, RunError
 from ftgate_ext.scoring.sandbox import describe_sandbox
 
@@ -105,8 +106,9 @@ def _check_models(policy: Policy) -> Iterator[tuple[str, bool]]:
         if spec.endpoint == EMBEDDED:
             continue
         try:
-            check_endpoint(Endpoint(spec.endpoint, spec.model, spec.api_key_env))
-            yield f"{role} {spec.model}: served by {spec.endpoint}", False
+            for url in spec.endpoints:
+                check_endpoint(Endpoint(url, spec.model, spec.api_key_env))
+                yield f"{role} {spec.model}: served by {url}", False
         except RunError as error:
             optional = getattr(spec, "optional", False)
             yield f"{role}: {error}" + (" (optional: left out)" if optional else ""), not optional

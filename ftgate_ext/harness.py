@@ -9,17 +9,17 @@ import importlib.metadata
 import json
 import platform
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftgate_ext import __version__
 from ftgate_ext.inference.client import Endpoint, check_endpoint, list_models, run_to_end
 from ftgate_ext.inference.endpoints import endpoint_of
-from ftgate_ext.lm_tasks import describe_eval_sets, find_tasks, repeat_rows, use_of
+from ftgate_ext.lm_run import evaluate
+from ftgate_ext.lm_tasks import describe_eval_sets, find_tasks, use_of
 from ftgate_ext.runs import (
     MANIFEST,
     POLICY_COPY,
@@ -135,8 +135,8 @@ def _card(role: Role, policy: Policy, embedded_url: str | None) -> ModelCard:
     """Describe a model and make sure that its server serves it."""
     spec = policy.models[role]
     card = ModelCard(
-        role=role, name=spec.name or spec.model, model=spec.model, endpoint=spec.endpoint,
-        hosting=spec.hosting, **spec.price.model_dump(),
+        role=role, name=spec.name or spec.model, model=spec.model, endpoint=spec.address,
+        hosting=spec.hosting, price=spec.price,
     )  # fmt: skip
     try:
         endpoint = endpoint_of(spec, policy.run, embedded_url)
@@ -204,7 +204,7 @@ def _run_model(
     lm = FtgateChat(
         base_url=endpoint.base_url, model=spec.model, api_key_env=spec.api_key_env,
         num_concurrent=policy.run.concurrency, timeout=policy.run.timeout_s,
-        max_retries=policy.run.max_attempts, max_tokens=policy.run.max_tokens, seed=policy.run.seed, price=spec.price.model_dump(),
+        max_retries=policy.run.max_attempts, max_tokens=policy.run.max_tokens, seed=policy.run.seed, price=spec.price,
         responses=str(folder / "responses.jsonl"), reuse=True,
         on_response=(lambda response, known: on_response(role, response, known)) if on_response else None,
     )  # fmt: skip
@@ -224,77 +224,6 @@ def _is_complete(folder: Path, uses: list[EvalSetUse]) -> bool:
         return False
     asked = all(len(records.get(use.task, [])) == use.n_requests for use in uses)
     return asked and not any(r.scores.get("unanswered") for rows in records.values() for r in rows)
-
-
-def evaluate(
-    lm: Any, name: str, output: Path, uses: list[EvalSetUse], tasks: TaskManager, seed: int
-) -> dict[str, Any]:
-    """Let lm-eval evaluate one model and write its own files to `output/name`.
-
-    Args:
-        lm: The lm-eval model object.
-        name: The folder's name.
-        output: Parent folder.
-        uses: Which tasks, how many cases of each and how often.
-        tasks: Where the tasks are found.
-        seed: Of lm-eval's sampling of few-shot examples.
-
-    Returns:
-        lm-eval's results.
-
-    Raises:
-        EvalSetError: A task cannot be built.
-        RunError: lm-eval swallowed an error while saving.
-    """
-    from lm_eval.evaluator import simple_evaluate
-    from lm_eval.loggers import EvaluationTracker
-
-    tracker = EvaluationTracker(output_path=str(output))
-    chosen = {u.task: list(range(u.limit)) for u in uses if u.limit and u.repeats == 1}
-    with _lm_eval_in_silence():
-        results = simple_evaluate(
-            model=lm, model_args={"model": name}, tasks=_to_evaluate(uses, tasks), samples=chosen or None,
-            evaluation_tracker=tracker, apply_chat_template=True, task_manager=tasks,
-            bootstrap_iters=0, random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed,
-            fewshot_random_seed=seed,
-        )  # fmt: skip
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for task, rows in samples.items():
-        tracker.save_results_samples(task_name=task, samples=rows)
-        saved = output / name / f"samples_{task}_{tracker.date_id}.jsonl"
-        if not saved.is_file():  # lm-eval only logs a warning when it cannot save
-            raise RunError(
-                f"{saved}: lm-eval could not write it; check space and permissions, then run the same command again."
-            )
-    return dict(results)
-
-
-def _to_evaluate(uses: list[EvalSetUse], tasks: TaskManager) -> list[Any]:
-    """Names of tasks and groups; a task to be repeated as an object with its rows repeated."""
-    named: list[Any] = list(dict.fromkeys(u.group or u.task for u in uses if u.repeats == 1))
-    repeated = [
-        repeat_rows(tasks.load([u.task])["tasks"][u.task], u.limit, u.repeats)
-        for u in uses
-        if u.repeats > 1
-    ]
-    return named + repeated
-
-
-@contextmanager
-def _lm_eval_in_silence() -> Iterator[None]:
-    """Keep lm-eval's own bars, and git's complaint outside a repository, out of our progress."""
-    import lm_eval.api.task as lm_eval_task
-    import lm_eval.evaluator as lm_eval_evaluator
-
-    bar, git_hash = lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash
-    in_repository = any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
-    lm_eval_task.tqdm = lambda items, **_options: items
-    lm_eval_evaluator.get_git_commit_hash = git_hash if in_repository else lambda: None
-    try:
-        yield
-    finally:
-        lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash = bar, git_hash
 
 
 def evaluate_endpoint(

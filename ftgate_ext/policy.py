@@ -5,81 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from datetime import date  # noqa: TC003 - pydantic needs it at run time
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from ftgate_ext.policy_judge import JudgeSpec
 from ftgate_ext.policy_problems import describe_problem, near, repeated_key
 from ftgate_ext.policy_rules import AnyRoute, PlainRule, Rule, WinRate, metrics_of, plain_rules
+from ftgate_ext.policy_servers import SAY_NOTHING_OF_ANSWERS, ModelSpec, RunSpec
 from ftgate_ext.schema import ROLES, PolicyError, Role, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EMBEDDED = "embedded"
-"""The endpoint of a model that the embedded engine serves."""
-
 EvalKind = Literal["golden", "shadow", "regression", "capability", "safety", "format"]
-
-
-class Price(Row):
-    """What a model costs: per token at an API, or per hour on your own machine."""
-
-    input_usd_per_mtok: float | None = Field(default=None, ge=0)
-    """US dollars per million input tokens."""
-    output_usd_per_mtok: float | None = Field(default=None, ge=0)
-    """US dollars per million output tokens."""
-    usd_per_hour: float | None = Field(default=None, ge=0)
-    """US dollars per hour of the machine; shared among the requests in flight."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Price:
-        per_token = self.input_usd_per_mtok is not None or self.output_usd_per_mtok is not None
-        if per_token and self.usd_per_hour is not None:
-            raise ValueError("give prices per token or usd_per_hour, not both")
-        if per_token and (self.input_usd_per_mtok is None or self.output_usd_per_mtok is None):
-            raise ValueError("input_usd_per_mtok and output_usd_per_mtok go together")
-        return self
-
-
-class ServerSpec(Row):
-    """A model behind an OpenAI-compatible endpoint."""
-
-    endpoint: str
-    """Base URL (ending in /v1), or `embedded` for the demo engine."""
-    model: str
-    """The name to ask the endpoint for."""
-    api_key_env: str | None = None
-    """Name of the environment variable that holds the key. Keys never stand in this file."""
-    price: Price = Price()
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if value == EMBEDDED:
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise ValueError(
-                f"{value!r} is no http(s) URL; expected http://host:port/v1 or `embedded`"
-            )
-        if parts.username or parts.password or parts.query:
-            raise ValueError("credentials and queries do not belong into a URL; use api_key_env")
-        return value.rstrip("/")
-
-
-class ModelSpec(ServerSpec):
-    """One model of the comparison."""
-
-    name: str | None = None
-    """What reports call it; the model's name when left out."""
-    hosting: str = "not stated"
-    """Where it runs, in words for the report."""
-    optional: bool = False
-    """Leave the model out, and say so, when its key is not set; else that is an error."""
 
 
 class EvalSet(Row):
@@ -98,38 +39,6 @@ class EvalSet(Row):
     """For `plan`: how many cases there are, where the data is not at hand to be counted."""
     local: bool = False
     """The shipped set was changed here on purpose: do not hold its bytes against the manifest."""
-
-
-class JudgeSpec(ServerSpec):
-    """The judge of pairwise comparisons, and what it must show before it may vote."""
-
-    task: str
-    """The eval set whose answers are compared in pairs."""
-    against: list[Role] = ["production"]
-    """Whose answers the candidate's are compared with."""
-    limit: int | None = Field(default=None, ge=1)
-    max_tokens: int = Field(default=1024, ge=16)
-    max_reasoning_chars: int | None = Field(default=None, ge=1)
-    """Bound on the reasoning, for engines whose schemas know maxLength (OpenAI's do not)."""
-    min_consistency: float = Field(default=0.65, ge=0, le=1)
-    """Share of pairs judged alike in both orders that its 95 % lower limit must reach."""
-    max_unparsed_share: float = Field(default=0.05, ge=0, le=1)
-
-
-class RunSpec(Row):
-    """How to generate."""
-
-    output: str = "runs"
-    """Folder of run folders, relative to the working directory."""
-    concurrency: int = Field(default=16, ge=1, le=1024)
-    timeout_s: float = Field(default=300, gt=0)
-    max_attempts: int = Field(default=5, ge=1)
-    max_failed_share: float = Field(default=0.02, ge=0, le=1)
-    """Error budget: above this share of unanswered requests a rule is INCONCLUSIVE."""
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Cap on the new tokens of every request; each task's own limit when left out."""
-    seed: int = 1234
-    resamples: int = Field(default=10_000, ge=1000)
 
 
 class Selection(Row):
@@ -244,7 +153,7 @@ class Policy(Row):
         whole["eval_sets"] = [[e.task, e.kind, e.repeats] for e in self.eval_sets]
         whole["run"] = {"seed": self.run.seed, "max_tokens": self.run.max_tokens}
         for model in whole["models"].values():
-            for key in ("price", "hosting", "name", "optional"):
+            for key in SAY_NOTHING_OF_ANSWERS:
                 model.pop(key)
         return _hash(whole)
 

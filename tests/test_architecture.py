@@ -16,17 +16,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # A room may import from rooms of a lower floor and of its own; circles are looked for apart.
 FLOORS: dict[str, int] = {
     "errors": 0, "schema": 0, "stats": 0, "assets": 0, "wording": 0, "autoload": 0,
-    "policy_problems": 1, "policy_rules": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
+    "policy_problems": 1, "policy_rules": 1, "policy_servers": 1, "policy_judge": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
     "inference": 2, "lm_tasks": 2,
     "runs": 3, "leaks": 3, "settings": 3, "evidence": 3, "scores": 4, "estimates": 4,
     "operations": 5, "winrate": 5, "buckets": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
-    "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
+    "lm_run": 4, "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
     "plan": 6, "stages": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }  # fmt: skip
 
 # Third-party library -> the rooms that may import it.
 HOMES: dict[str, set[str]] = {
-    "lm_eval": {"inference", "harness", "leaks", "lm_tasks", "scoring", "autoload"},
+    "lm_eval": {"inference", "harness", "leaks", "lm_run", "lm_tasks", "scoring", "autoload"},
     "datasets": {"evalset"},
     "aiohttp": {"inference"},
     "openai": {"inference"},

@@ -23,12 +23,13 @@ from ftgate_ext.inference.client import (
     ask_all,
     check_endpoint,
 )
-from ftgate_ext.schema import Response, RunError
+from ftgate_ext.schema import Price, Response, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = "sk-test-0123456789abcdef"
+PER_TOKEN = Price(input_usd_per_mtok=2.0, output_usd_per_mtok=8.0)
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -152,7 +153,7 @@ def test_no_body_whatsoever_stops_a_run() -> None:
         def check(content: Any, usage: Any, finish: Any, model: Any) -> None:
             choice = {"message": {"content": content}, "finish_reason": finish}
             server.script = Reply(body={"choices": [choice], "usage": usage, "model": model})
-            response = ask(server, max_attempts=1, input_usd_per_mtok=1, output_usd_per_mtok=1)[0]
+            response = ask(server, max_attempts=1, price=PER_TOKEN)[0]
             assert response.status == "malformed" or isinstance(content, str | None)
             assert Response.model_validate_json(response.model_dump_json()) == response
 
@@ -173,7 +174,7 @@ def test_half_a_character_becomes_a_question_mark() -> None:
 def test_unknown_token_counts_stay_unknown(usage: Any) -> None:
     """A server that does not count gives an answer without tokens and without a cost, not zero."""
     with FakeServer(Reply(usage=usage)) as server:
-        response = ask(server, input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)[0]
+        response = ask(server, price=PER_TOKEN)[0]
     assert response.status == "ok"
     assert (response.input_tokens, response.output_tokens, response.cost_usd) == (None, None, None)
 
@@ -301,14 +302,14 @@ def test_responses_keep_the_order_of_the_requests() -> None:
 
 def test_cost_per_token(fake_server: FakeServer) -> None:
     """100 tokens in at 2 dollars and 10 out at 8 dollars per million are 0.00028 dollars."""
-    response = ask(fake_server, input_usd_per_mtok=2.0, output_usd_per_mtok=8.0)[0]
+    response = ask(fake_server, price=PER_TOKEN)[0]
     assert response.cost_usd == pytest.approx(0.00028)
 
 
 def test_cost_per_hour_is_the_share_of_the_machine() -> None:
     """A second in flight with four slots costs a quarter of a second of the machine."""
     with FakeServer(slowed("good", 0.05)) as server:
-        response = ask(server, usd_per_hour=3.6, concurrency=4)[0]
+        response = ask(server, price=Price(usd_per_hour=3.6), concurrency=4)[0]
     assert response.cost_usd == pytest.approx(0.001 * (response.latency_s or 0) / 4, rel=1e-3)
 
 

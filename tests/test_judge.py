@@ -43,7 +43,7 @@ from ftgate_ext.judge.protocol import (
 from ftgate_ext.judge.qualification import qualify
 
 if TYPE_CHECKING:
-    from ftgate_ext.policy import JudgeSpec
+    from ftgate_ext.policy_judge import JudgeSpec
     from ftgate_ext.schema import Judgment, PairVerdict
 
 REFERENCE = Path(__file__).with_name("reference")

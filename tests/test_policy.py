@@ -106,7 +106,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "key in the URL": ("http://localhost:8000/v1", f"http://me:{SECRET}@localhost:8000/v1", 5, "models.candidate.endpoint: found 'http://***@localhost:8000/v1'; credentials and queries do not belong into a URL; use api_key_env"),
     "key in the query": ("http://localhost:8000/v1", f"http://localhost:8000/v1?api_key={SECRET}", 5, "models.candidate.endpoint: found 'http://localhost:8000/v1?***'; credentials and queries do not belong"),
     "key in another URL": ("http://localhost:8000/v1", f"ftp://me:{SECRET}@localhost/v1", 5, "models.candidate.endpoint: 'ftp://***@localhost/v1' is no http(s) URL"),
-    "two prices": ("{usd_per_hour: 2.5}", "{usd_per_hour: 2.5, input_usd_per_mtok: 1, output_usd_per_mtok: 1}", 7, "models.candidate.price: give prices per token or usd_per_hour, not both"),
+    "two prices": ("{usd_per_hour: 2.5}", "{usd_per_hour: 2.5, input_usd_per_mtok: 1, output_usd_per_mtok: 1}", 7, "models.candidate.price: give one of: listed, prices per token, usd_per_hour, usd_per_gpu_hour; not several"),
     "half a price": ("{usd_per_hour: 2.5}", "{input_usd_per_mtok: 1}", 7, "models.candidate.price: input_usd_per_mtok and output_usd_per_mtok go together"),
     # what does not fit together
     "no candidate": ("  candidate:\n", "  base:\n", 1, "models: no `candidate`; a gate needs one"),

@@ -162,7 +162,7 @@ def manifest(**more: Any) -> RunManifest:
     values: dict[str, Any] = {
         "run_id": "run-1", "policy_name": "gate", "policy_hash": "ab" * 32, "generation_hash": "ef" * 32,
         "created_at": "2026-01-02T03:04:05+00:00", "finished_at": "2026-01-02T03:14:05+00:00",
-        "models": [card("candidate", "tuned"), card("production", "live", usd_per_hour=2.5)],
+        "models": [card("candidate", "tuned"), card("production", "live", price=schema.Price(usd_per_hour=2.5))],
         "eval_sets": [
             EvalSetUse(task="golden", file="/data/golden.jsonl", sha256="12" * 32, n_rows=60, limit=40, config_source="x")
         ],

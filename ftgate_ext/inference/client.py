@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ftgate_ext.inference.journal import request_hash
-from ftgate_ext.schema import Response, ResponseStatus, RunError, ServedModel
+from ftgate_ext.schema import Price, Response, ResponseStatus, RunError, ServedModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +52,7 @@ class Endpoint:
     concurrency: int = 16
     timeout_s: float = 300
     max_attempts: int = 5
-    input_usd_per_mtok: float | None = None
-    output_usd_per_mtok: float | None = None
-    usd_per_hour: float | None = None
+    price: Price = field(default_factory=Price)
 
     def headers(self) -> dict[str, str]:
         """HTTP headers with the key, read from the environment now and kept nowhere.
@@ -107,14 +105,15 @@ class Endpoint:
         On a machine paid by the hour a request costs the share of the machine that it held: its
         seconds in flight divided by the requests in flight.
         """
-        if self.usd_per_hour is not None:
-            return self.usd_per_hour / 3600 * latency_s / self.concurrency
-        if self.input_usd_per_mtok is None or self.output_usd_per_mtok is None:
+        price = self.price
+        if price.hourly_usd is not None:
+            return price.hourly_usd / 3600 * latency_s / self.concurrency
+        if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
             return None
         if input_tokens is None or output_tokens is None:
             return None
         return (
-            input_tokens * self.input_usd_per_mtok + output_tokens * self.output_usd_per_mtok
+            input_tokens * price.input_usd_per_mtok + output_tokens * price.output_usd_per_mtok
         ) / 1e6
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftgate_ext.inference.client import Endpoint
-from ftgate_ext.policy import EMBEDDED, Policy, RunSpec, ServerSpec
+from ftgate_ext.policy_servers import EMBEDDED, RunSpec, ServerSpec
 from ftgate_ext.schema import PolicyError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ftgate_ext.policy import Policy
 
 BASE = "smollm2-135m"
 ADAPTERS = Path(__file__).resolve().parent.parent / "demo_adapters"
@@ -47,14 +49,14 @@ def endpoint_of(spec: ServerSpec, run: RunSpec, embedded_url: str | None) -> End
     Raises:
         RunError: The model uses the embedded engine and none is running.
     """
-    url = embedded_url if spec.endpoint == EMBEDDED else spec.endpoint
+    url = embedded_url if spec.endpoint == EMBEDDED else next(iter(spec.endpoints), None)
     if url is None:
         raise RunError(
             f"model {spec.model!r}: the embedded engine is not running; use the ftgate command."
         )
     return Endpoint(
         base_url=url, model=spec.model, api_key_env=spec.api_key_env, concurrency=run.concurrency,
-        timeout_s=run.timeout_s, max_attempts=run.max_attempts, **spec.price.model_dump(),
+        timeout_s=run.timeout_s, max_attempts=run.max_attempts, price=spec.price,
     )  # fmt: skip
 
 

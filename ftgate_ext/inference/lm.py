@@ -20,7 +20,7 @@ from ftgate_ext import __version__
 from ftgate_ext.evalset import loaded_sets
 from ftgate_ext.inference.client import Endpoint, OnResponse, Request, ask_all, check_endpoint
 from ftgate_ext.inference.journal import Journal
-from ftgate_ext.schema import Answer, RunError
+from ftgate_ext.schema import Answer, Price, RunError
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -50,7 +50,7 @@ class FtgateChat(LM):  # type: ignore[misc]
         seed: int = 1234,
         responses: str | None = None,
         reuse: bool = False,
-        price: dict[str, float | None] | None = None,
+        price: Price | None = None,
         on_response: OnResponse | None = None,
         **unknown: Any,
     ) -> None:
@@ -83,7 +83,7 @@ class FtgateChat(LM):  # type: ignore[misc]
         url = base_url.rstrip("/").removesuffix("/chat/completions")
         self.endpoint = Endpoint(
             base_url=url, model=str(model), api_key_env=api_key_env, concurrency=int(num_concurrent),
-            timeout_s=float(timeout), max_attempts=int(max_retries), **(price or {}),
+            timeout_s=float(timeout), max_attempts=int(max_retries), price=price or Price(),
         )  # fmt: skip
         self.max_gen_toks, self.seed, self.on_response = int(max_gen_toks), int(seed), on_response
         self.max_tokens = None if max_tokens is None else int(max_tokens)

@@ -10,7 +10,7 @@ from ftgate_ext.stats.paired_binary import mcnemar_exact
 from ftgate_ext.stats.proportion import clopper_pearson
 
 if TYPE_CHECKING:
-    from ftgate_ext.policy import JudgeSpec
+    from ftgate_ext.policy_judge import JudgeSpec
 
 ALPHA = 0.05
 

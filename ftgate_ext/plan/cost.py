@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from ftgate_ext.inference.endpoints import endpoint_of
 from ftgate_ext.judge.protocol import pairwise_prompt
 from ftgate_ext.plan.planned import PlannedCost
-from ftgate_ext.policy import EMBEDDED
+from ftgate_ext.policy_servers import EMBEDDED
 from ftgate_ext.schema import Role, RunError
 from ftgate_ext.wording import money
 
 if TYPE_CHECKING:
     from ftgate_ext.plan.assumptions import EarlierRun
     from ftgate_ext.plan.sets import SizedSet
-    from ftgate_ext.policy import Policy, Price, ServerSpec
+    from ftgate_ext.policy import Policy
+    from ftgate_ext.policy_servers import ServerSpec
+    from ftgate_ext.schema import Price
 
 CHARS_PER_TOKEN = 4
 GUESSED_PROMPT_TOKENS = 500
@@ -144,8 +146,8 @@ def _sum_up(
 
 
 def _dollars(price: Price, input_tokens: float, output_tokens: float, hours: float) -> float | None:
-    if price.usd_per_hour is not None:
-        return price.usd_per_hour * hours
+    if price.hourly_usd is not None:
+        return price.hourly_usd * hours
     if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
         return None
     return (
@@ -154,8 +156,8 @@ def _dollars(price: Price, input_tokens: float, output_tokens: float, hours: flo
 
 
 def _words(price: Price) -> str:
-    if price.usd_per_hour is not None:
-        return f"{money(price.usd_per_hour)} an hour"
+    if price.hourly_usd is not None:
+        return f"{money(price.hourly_usd)} an hour"
     if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
         return "no price"
     return f"{money(price.input_usd_per_mtok)} in, {money(price.output_usd_per_mtok)} out"

@@ -38,7 +38,7 @@ def plan_budget(
     if measured is not None:
         return _from_earlier(blank, rule, measured, rule.maximum, requests)
     note = "known from a run only (`--from RUN`)"
-    hourly = policy.models["candidate"].price.usd_per_hour
+    hourly = policy.models["candidate"].price.hourly_usd
     if rule.quantity == COST and hourly:
         seconds = rule.maximum * 3600 / hourly * policy.run.concurrency
         note = f"{note}; at {money(hourly)} an hour it holds while a request takes {seconds:.3g} s or less, {policy.run.concurrency} at a time"

@@ -59,11 +59,12 @@ def write_level(level: Level | None, scale: Scale) -> str:
 
 def write_price(card: ModelCard) -> str:
     """The price as the policy states it."""
-    if card.usd_per_hour is not None:
-        return f"{format_money(card.usd_per_hour)} per hour"
-    if card.input_usd_per_mtok is None or card.output_usd_per_mtok is None:
+    price = card.price
+    if price.hourly_usd is not None:
+        return f"{format_money(price.hourly_usd)} per hour"
+    if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
         return "not stated"
-    prices = (format_money(card.input_usd_per_mtok), format_money(card.output_usd_per_mtok))
+    prices = (format_money(price.input_usd_per_mtok), format_money(price.output_usd_per_mtok))
     return f"{prices[0]} in, {prices[1]} out per 1M tokens"
 
 

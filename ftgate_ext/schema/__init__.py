@@ -56,6 +56,7 @@ from ftgate_ext.schema.manifest import (
     RunManifest,
     ServedModel,
 )
+from ftgate_ext.schema.price import Price
 from ftgate_ext.schema.response import (
     UNSCORED_STATUSES,
     Answer,
@@ -107,6 +108,7 @@ __all__ = [
     "Outcome",
     "PairVerdict",
     "PolicyError",
+    "Price",
     "Qualification",
     "Response",
     "ResponseStatus",

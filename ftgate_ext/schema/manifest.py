@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ftgate_ext.schema.price import Price
 from ftgate_ext.schema.row import FORMAT_VERSION, Role, Row
 
 
@@ -45,9 +46,7 @@ class ModelCard(Row):
     model: str
     endpoint: str
     hosting: str
-    input_usd_per_mtok: float | None = None
-    output_usd_per_mtok: float | None = None
-    usd_per_hour: float | None = None
+    price: Price = Price()
     absent: str | None = None
     """Why the model takes no part, for an optional one."""
     served: ServedModel | None = None
@@ -69,4 +68,6 @@ class RunManifest(Row):
     eval_sets: list[EvalSetUse] = Field(default_factory=list)
     seed: int
     concurrency: int
+    warnings: list[str] = Field(default_factory=list)
+    """What was odd about the run, one sentence each: a server that changed its identity, say."""
     versions: dict[str, str]

@@ -56,12 +56,22 @@ class Response(Row):
     text: str = ""
     latency_s: float | None = None
     """Seconds in flight of the last attempt, without waiting in our own queue."""
+    first_token_s: float | None = None
+    """Seconds to the first token of the last attempt; only where the answer was streamed."""
     input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    """Of the input tokens, those that the server had in its cache."""
     output_tokens: int | None = None
     finish_reason: str | None = None
     attempts: int = 1
+    tokens_estimated: bool = False
+    """The server gave no usage: the tokens were estimated on our side from the length of the texts."""
     concurrency: int | None = None
-    """How many requests were allowed in flight while this one was measured."""
+    """How many requests to this model were in flight when the last attempt was sent, this one included."""
+    endpoint: str | None = None
+    """Which of several endpoints answered."""
+    http_status: int | None = None
+    """HTTP status of the last attempt; none where the connection failed."""
     cost_usd: float | None = None
     error: str | None = None
     """Why there is no answer, in one line without secrets."""
