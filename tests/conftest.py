@@ -35,7 +35,9 @@ def fake_server() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backoff is capped at some milliseconds instead of half a minute."""
-    from ftgate_ext.inference import client
+    """Some milliseconds instead of half a minute: for the next attempt, and for a server that is gone."""
+    from ftgate_ext.inference import replicas, retry
 
-    monkeypatch.setattr(client, "MAX_BACKOFF_S", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF_S", 0.01)
+    monkeypatch.setattr(replicas, "PROBE_EVERY_S", 0.02)
+    monkeypatch.setattr(replicas, "BACK_WITHIN_S", 0.2)

@@ -7,7 +7,9 @@ It listens on a free loopback port in a thread of its own. A script says what ea
     FakeServer(["429", "429", "good"])        one after the other; the last one stays
     FakeServer(lambda n, body: Reply("hi"))   n counts the chat requests from 0
 
-Faults are `Reply` objects or names of `FAULTS`. Everything received is kept for the test to look at.
+A request with `stream: true` gets its answer in pieces. A server that was left can be started again:
+another one on the same `port`. Faults are `Reply` objects or names of `FAULTS`. Everything received
+is kept for the test to look at.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+TRICKLE_EVERY_S = 0.05
 GOOD = '{"verdict": "clean", "category": null, "line": null, "severity": null, "comment": null}'
 
 
@@ -46,8 +49,16 @@ class Reply:
     usage: Any = field(default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 10})
     message: dict[str, Any] = field(default_factory=dict)
     """Put over the message of the completion."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Put over the completion itself: `model`, `system_fingerprint`."""
     delay_s: float = 0
-    transport: Literal["whole", "reset", "hang", "cut off"] = "whole"
+    transport: Literal["whole", "reset", "hang", "cut off", "trickle"] = "whole"
+    streams: bool = True
+    """Whether a request to stream is obeyed; else it gets plain JSON."""
+    events: Sequence[bytes] | None = None
+    """The lines of the stream as they are, instead of a completion's."""
+    piece_delay_s: float = 0
+    """Before every piece of a stream."""
 
 
 def _error(status: int, message: str, **headers: str) -> Reply:
@@ -65,6 +76,7 @@ FAULTS: dict[str, Reply] = {
     "reset": Reply(transport="reset"),
     "hang": Reply(transport="hang"),
     "cut off": Reply(transport="cut off"),
+    "trickle": Reply(transport="trickle"),
     "html": Reply(body=b"<html>\n<body>Bad gateway</body>\n</html>", headers={"Content-Type": "text/html"}),
     "truncated json": Reply(body=b'{"id": "x", "choices": [{"message": {"con'),
     "error body": Reply(body={"error": {"message": "out of memory"}}),
@@ -114,6 +126,7 @@ class FakeServer:
         script: Script = "good",
         models: Sequence[str] = ("toy",),
         models_reply: Reply | None = None,
+        port: int = 0,
     ) -> None:
         """Make a server.
 
@@ -121,13 +134,14 @@ class FakeServer:
             script: What each chat request gets.
             models: The names that GET /v1/models lists.
             models_reply: What GET /v1/models gets instead (its `body`, `status` and `headers`).
+            port: Where to listen; a free port when 0.
         """
         self.script, self.models, self.models_reply = script, list(models), models_reply
         self.received: list[Received] = []
         """Every request, GET /v1/models too."""
         self.in_flight = 0
         self.most_in_flight = 0
-        self.port = 0
+        self.port = port
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -142,10 +156,14 @@ class FakeServer:
         return [r for r in self.received if r.path.endswith("/chat/completions")]
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Listen."""
         self._thread.start()
         if not self._ready.wait(10):
             raise TimeoutError("the fake server did not start")
-        return self
 
     def __exit__(
         self,
@@ -153,22 +171,31 @@ class FakeServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self.stop()
+
+    def stop(self) -> None:
+        """Close the port and every connection; nothing happens where that was done."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**26)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        self._add_routes(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self.port)
         await site.start()
         self.port = runner.addresses[0][1]
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+
+    def _add_routes(self, app: web.Application) -> None:
+        """A place for what another server answers besides."""
 
     def _keep(self, request: web.Request, body: dict[str, Any]) -> int:
         seen = Received(request.path, dict(request.headers), body, time.monotonic())
@@ -188,6 +215,8 @@ class FakeServer:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(reply.delay_s)
+            if body.get("stream") and reply.streams and reply.body is None and reply.status == 200:
+                return await self._stream(request, reply, body)
             return await self._send(request, reply, _completion(reply, body))
         finally:
             self.in_flight -= 1
@@ -210,11 +239,56 @@ class FakeServer:
             await self._stop.wait()
             return whole
         begun = web.StreamResponse(headers={"Content-Length": str(len(raw))})
-        if reply.transport == "cut off":
+        if reply.transport in ("cut off", "trickle"):
             await begun.prepare(request)
+        if reply.transport == "cut off":
             await begun.write(raw[: len(raw) // 2])
+        for i in range(len(raw) - 1 if reply.transport == "trickle" else 0):
+            await begun.write(raw[i : i + 1])
+            await asyncio.sleep(TRICKLE_EVERY_S)
         _reset(request.transport)
         return begun
+
+    async def _stream(
+        self, request: web.Request, reply: Reply, body: dict[str, Any]
+    ) -> web.StreamResponse:
+        if reply.transport in {"hang", "reset"}:
+            return await self._send(request, reply, {})
+        begun = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await begun.prepare(request)
+        lines = reply.events if reply.events is not None else _events(reply, body)
+        for line in lines[: len(lines) // 2] if reply.transport == "cut off" else lines:
+            await asyncio.sleep(reply.piece_delay_s)
+            await begun.write(line)
+        if reply.transport == "cut off":
+            _reset(request.transport)
+        return begun
+
+
+PIECES = 5
+
+
+def _events(reply: Reply, body: dict[str, Any]) -> list[bytes]:
+    """The lines of a completion in pieces, as OpenAI's servers send them."""
+    about = {
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"],
+        "system_fingerprint": "fp_toy", **reply.fields,
+    }  # fmt: skip
+    text = reply.text or ""
+    size = -(-len(text) // PIECES) or 1
+    deltas: list[dict[str, Any]] = [
+        {"role": "assistant", "content": reply.text and ""} | reply.message
+    ]
+    deltas += [{"content": text[at : at + size]} for at in range(0, len(text), size)]
+    chunks = [
+        about | {"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas
+    ]
+    end = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
+    chunks.append(about | {"choices": [end]})
+    if body.get("stream_options", {}).get("include_usage"):
+        chunks.append(about | {"choices": [], "usage": reply.usage})
+    lines = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
+    return [*lines, b"data: [DONE]\n\n"]
 
 
 def _completion(reply: Reply, body: dict[str, Any]) -> Any:
@@ -227,6 +301,7 @@ def _completion(reply: Reply, body: dict[str, Any]) -> Any:
             "index": 0, "finish_reason": reply.finish_reason,
             "message": {"role": "assistant", "content": reply.text} | reply.message,
         }],
+        **reply.fields,
     }  # fmt: skip
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ftgate_ext.inference.chat_api import Answer, ChatError, completion_body, parse_chat_request
+from ftgate_ext.inference.chat_api import (
+    Answer,
+    ChatError,
+    ChunkWriter,
+    completion_body,
+    parse_chat_request,
+)
+from ftgate_ext.inference.stream import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -30,12 +43,12 @@ def test_every_parameter_reaches_the_job() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     job = parse(
         max_tokens=5, max_completion_tokens=7, temperature=0, top_p=0.5, seed=-1, stop="#",
-        response_format=form, user="u", n=1, stream=False,
+        response_format=form, user="u", n=1, stream=True, stream_options={"include_usage": True},
     ).job()  # fmt: skip
     assert json.loads(job.pop("json_schema")) == schema
     assert job == {
         "messages": ASK["messages"], "max_tokens": 7, "temperature": 0.0, "top_p": 0.5,
-        "seed": (1 << 63) - 1, "stop": ["#"],
+        "seed": (1 << 63) - 1, "stop": ["#"], "stream": True,
     }  # fmt: skip
 
 
@@ -54,7 +67,9 @@ def test_json_object_is_a_schema_too() -> None:
     ("more", "param"),
     [
         ({"n": 2}, "n"),
-        ({"stream": True}, "stream"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options"),
         ({"logprobs": True}, "logprobs"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"tools": [{"type": "function"}]}, "tools"),
@@ -85,7 +100,8 @@ def test_what_cannot_be_obeyed_is_refused(more: dict[str, Any], param: str) -> N
         parse(**more)
     error = caught.value.body()["error"]
     assert caught.value.status == 400
-    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert error["type"] == "invalid_request_error"
+    assert error["param"].partition(".")[0] == param
     assert param in error["message"]
 
 
@@ -104,3 +120,23 @@ def test_a_completion_has_what_clients_read() -> None:
     assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     assert (body["model"], body["system_fingerprint"]) == ("m", "fp_x")
     assert body["id"] != completion_body(parse(), Answer("yes", "stop", 7, 3, "fp_x"))["id"]
+
+
+@given(st.lists(st.text(min_size=1, max_size=9), max_size=5), st.booleans())
+def test_a_stream_is_read_as_the_completion_that_it_is(pieces: list[str], usage: bool) -> None:
+    """What the engine writes in pieces, the client puts together again; usage where it was asked for."""
+    request = parse(stream=True, stream_options={"include_usage": usage})
+    answer, writer = Answer("".join(pieces), "length", 7, 3, "fp_x"), ChunkWriter(request)
+    events = [writer.piece(text, first=i == 0) for i, text in enumerate(pieces)]
+
+    async def packets() -> AsyncIterator[bytes]:
+        for event in [*events, writer.ending(answer)]:
+            yield event
+
+    streamed = asyncio.run(assemble(packets()))
+    body, plain = streamed.completion(), completion_body(request, answer)
+    assert streamed.is_whole
+    assert body["choices"][0]["message"]["content"] == answer.text
+    assert body["choices"][0]["finish_reason"] == "length"
+    assert (body["model"], body["system_fingerprint"]) == ("m", "fp_x")
+    assert body["usage"] == (plain["usage"] if usage else None)

@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import socket
-import time
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pytest
+from asking import PER_TOKEN, ask, endpoint_of, make_request, one_line
 from fake_server import FakeServer, Reply, on_prompt, slowed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftgate_ext.inference.client import (
-    Endpoint,
-    Request,
-    _backoff_s,
-    _retry_after_s,
-    ask_all,
-    check_endpoint,
-)
-from ftgate_ext.schema import Price, Response, RunError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-KEY = "sk-test-0123456789abcdef"
-PER_TOKEN = Price(input_usd_per_mtok=2.0, output_usd_per_mtok=8.0)
+from ftgate_ext.inference.client import ask_all
+from ftgate_ext.schema import Price, Response
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
-
-
-def endpoint_of(server: FakeServer, **changes: Any) -> Endpoint:
-    fields: dict[str, Any] = {"base_url": server.base_url, "model": "toy", "max_attempts": 3}
-    return Endpoint(**fields | changes)
-
-
-def make_request(prompt: str = "review this", **changes: Any) -> Request:
-    payload = {"messages": [{"role": "user", "content": prompt}], "max_tokens": 16}
-    return Request(case_id=prompt, task="quiz", prompt_hash=prompt, payload=payload, **changes)
-
-
-def ask(server: FakeServer, *prompts: str, **changes: Any) -> list[Response]:
-    requests = [make_request(p) for p in prompts or ("review this",)]
-    return ask_all(endpoint_of(server, **changes), requests)
-
-
-def one_line(error: BaseException | str | None) -> str:
-    text = str(error)
-    assert "\n" not in text
-    assert text.isprintable()
-    return text
 
 
 # fault -> status, attempts out of 3, words of the error
@@ -171,21 +132,68 @@ def test_half_a_character_becomes_a_question_mark() -> None:
 @pytest.mark.parametrize(
     "usage", [None, [], "many", {}, {"prompt_tokens": "12", "completion_tokens": True}]
 )
-def test_unknown_token_counts_stay_unknown(usage: Any) -> None:
-    """A server that does not count gives an answer without tokens and without a cost, not zero."""
-    with FakeServer(Reply(usage=usage)) as server:
+def test_tokens_that_the_server_does_not_count_are_estimated(usage: Any) -> None:
+    """A quarter of the characters, and 4 for the message; marked, and no ground for a cost."""
+    with FakeServer(Reply("x" * 41, usage=usage)) as server:
+        response = ask(server, "12345678", price=PER_TOKEN)[0]
+    assert (response.status, response.tokens_estimated) == ("ok", True)
+    assert (response.input_tokens, response.output_tokens, response.cost_usd) == (6, 11, None)
+
+
+def test_one_count_of_two_is_half_an_estimate() -> None:
+    """What the server counts is taken, what it does not is estimated, and the whole is marked."""
+    with FakeServer(Reply("x" * 40, usage={"prompt_tokens": 7})) as server:
         response = ask(server, price=PER_TOKEN)[0]
-    assert response.status == "ok"
-    assert (response.input_tokens, response.output_tokens, response.cost_usd) == (None, None, None)
+    assert (response.input_tokens, response.output_tokens) == (7, 10)
+    assert (response.tokens_estimated, response.cost_usd) == (True, None)
+
+
+@pytest.mark.parametrize("count", [-1, 10**400])
+def test_a_count_that_cannot_be_is_none(count: int) -> None:
+    """A number of tokens below 0 or beyond reason is not believed, and breaks nothing."""
+    usage = {"prompt_tokens": count, "completion_tokens": 5}
+    with FakeServer(Reply(usage=usage)) as server:
+        response = ask(server, "12345678", price=PER_TOKEN)[0]
+    assert (response.input_tokens, response.tokens_estimated) == (6, True)
+
+
+def test_an_hour_of_the_machine_needs_no_tokens() -> None:
+    """Where the machine is paid, estimated tokens do not make the cost an estimate."""
+    with FakeServer(Reply(usage=None)) as server:
+        response = ask(server, price=Price(usd_per_hour=3.6))[0]
+    assert response.tokens_estimated
+    assert response.cost_usd == pytest.approx(0.001 * (response.latency_s or 0), rel=1e-3)
 
 
 def test_a_response_records_who_answered_and_how(fake_server: FakeServer) -> None:
-    """Model, fingerprint, tokens, finish reason and the load stand in every response."""
+    """Model, fingerprint, tokens, finish reason, status and the load stand in every response."""
     response = ask(fake_server, concurrency=3)[0]
     assert (response.model_asked, response.model_answered) == ("toy", "toy")
     assert (response.system_fingerprint, response.finish_reason) == ("fp_toy", "stop")
-    assert (response.input_tokens, response.output_tokens, response.concurrency) == (100, 10, 3)
+    assert (response.input_tokens, response.output_tokens) == (100, 10)
+    assert not response.tokens_estimated
+    assert (response.http_status, response.concurrency, response.endpoint) == (200, 1, None)
+    assert response.first_token_s is None
     assert datetime.fromisoformat(response.finished_at).tzinfo is not None
+
+
+def test_the_load_is_what_was_in_flight() -> None:
+    """Six requests through three slots: never more than three at once, this one included."""
+    with FakeServer(slowed("good", 0.05)) as server:
+        responses = ask(server, *"abcdef", concurrency=3)
+    assert [r.concurrency for r in responses[:3]] == [1, 2, 3]
+    assert {r.concurrency for r in responses[3:]} <= {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("500", 500), ("400", 400), ("html", 200), ("reset", None), ("hang", None)],
+)
+def test_the_last_http_status_is_recorded(fault: str, status: int | None) -> None:
+    """The status of the last attempt, which is none where the connection failed."""
+    with FakeServer(["429", fault]) as server:
+        response = ask(server, max_attempts=2, timeout_s=0.2)[0]
+    assert response.http_status == status
 
 
 def test_only_what_the_request_says_is_sent(fake_server: FakeServer) -> None:
@@ -209,94 +217,6 @@ def test_nothing_to_ask_is_no_error(fake_server: FakeServer) -> None:
     assert fake_server.received == []
 
 
-# Waiting
-
-
-def test_retry_after_is_honoured() -> None:
-    """A server that asks for a pause gets it."""
-    busy = Reply(status=429, body={}, headers={"Retry-After": "0.3"})
-    with FakeServer([busy, "good"]) as server:
-        response = ask(server)[0]
-    first, second = server.chats
-    assert response.status == "ok"
-    assert second.at - first.at >= 0.3
-
-
-def test_retry_after_replaces_the_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A date that has passed means now, however long our own backoff would be."""
-    monkeypatch.setattr("ftgate_ext.inference.client.MAX_BACKOFF_S", 30.0)
-    past = Reply(status=503, body={}, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
-    with FakeServer([past, past, "good"]) as server:
-        assert ask(server)[0].attempts == 3
-    assert server.chats[-1].at - server.chats[0].at < 1.0  # backoff alone would be 1.5 s or more
-
-
-RETRY_AFTER = {
-    "7": 7.0, "0.5": 0.5, "0": 0.0, "-3": 0.0, "1e9": 120.0, "inf": 120.0,
-    "": None, "nan": None, "soon": None, "Wed, 99 Foo 2015 07:28:00 GMT": None,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("header", RETRY_AFTER)
-def test_retry_after_numbers(header: str) -> None:
-    """Seconds are capped at two minutes; nonsense leaves the wait to our backoff."""
-    assert _retry_after_s(header) == RETRY_AFTER[header]
-
-
-def test_retry_after_dates() -> None:
-    """An HTTP date is the wait until then."""
-    then = datetime.now(timezone.utc) + timedelta(seconds=30)
-    wait_s = _retry_after_s(format_datetime(then, usegmt=True))
-    assert wait_s is not None
-    assert 28 < wait_s <= 30
-
-
-@given(st.integers(1, 60))
-def test_backoff_doubles_up_to_its_cap(attempt: int) -> None:
-    """The wait is between half and all of min(cap, 0.5 * 2^attempt)."""
-    whole = min(0.01, 0.5 * 2.0**attempt)
-    assert whole / 2 <= _backoff_s(attempt) <= whole
-
-
-def test_latency_is_time_in_flight_without_our_queue() -> None:
-    """Four requests go through one slot one by one: their latencies add up to the whole time."""
-    with FakeServer(slowed("good", 0.1)) as server:
-        started = time.monotonic()
-        responses = ask(server, "a", "b", "c", "d", concurrency=1)
-        whole_s = time.monotonic() - started
-    latencies = [r.latency_s or 0 for r in responses]
-    assert min(latencies) >= 0.1
-    assert sum(latencies) <= whole_s
-
-
-def test_latency_is_of_the_last_attempt() -> None:
-    """A slow failure before the answer is no latency of the answer."""
-    with FakeServer([slowed("500", 0.2), "good"]) as server:
-        started = time.monotonic()
-        response = ask(server)[0]
-    assert (response.latency_s or 9) + 0.2 <= time.monotonic() - started
-
-
-def test_responses_keep_the_order_of_the_requests() -> None:
-    """However the answers overtake each other, the list is in the order asked; 16 in flight at most."""
-    chance = random.Random(7)
-
-    def echo(_n: int, body: dict[str, Any]) -> Reply:
-        return Reply(text=body["messages"][-1]["content"], delay_s=chance.uniform(0.001, 0.03))
-
-    prompts = [f"question {i}" for i in range(96)]
-    with FakeServer(echo) as server:
-        seen: list[tuple[str, bool]] = []
-        responses = ask_all(
-            endpoint_of(server, concurrency=16), [make_request(p) for p in prompts],
-            on_response=lambda response, known: seen.append((response.text, known)),
-        )  # fmt: skip
-    assert [r.text for r in responses] == prompts
-    assert 2 <= server.most_in_flight <= 16
-    assert sorted(seen) == sorted((p, False) for p in prompts)
-    assert [text for text, _ in seen] != prompts  # they did overtake each other
-
-
 # Cost
 
 
@@ -306,182 +226,31 @@ def test_cost_per_token(fake_server: FakeServer) -> None:
     assert response.cost_usd == pytest.approx(0.00028)
 
 
+def test_cached_tokens_are_cheaper() -> None:
+    """Of 100 tokens in, 60 come from the cache at a tenth of the price."""
+    price = PER_TOKEN.model_copy(update={"cached_input_usd_per_mtok": 0.2})
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 60},
+    }
+    with FakeServer(Reply(usage=usage)) as server:
+        response = ask(server, price=price)[0]
+        dearer = ask(server, price=PER_TOKEN)[0]
+    assert response.cached_input_tokens == 60
+    assert response.cost_usd == pytest.approx((40 * 2.0 + 60 * 0.2 + 10 * 8.0) / 1e6)
+    assert dearer.cost_usd == pytest.approx((100 * 2.0 + 10 * 8.0) / 1e6)
+
+
 def test_cost_per_hour_is_the_share_of_the_machine() -> None:
-    """A second in flight with four slots costs a quarter of a second of the machine."""
+    """A second in flight beside three others costs a quarter of a second of the machine."""
     with FakeServer(slowed("good", 0.05)) as server:
-        response = ask(server, price=Price(usd_per_hour=3.6), concurrency=4)[0]
-    assert response.cost_usd == pytest.approx(0.001 * (response.latency_s or 0) / 4, rel=1e-3)
+        responses = ask(server, *"abcd", price=Price(usd_per_hour=3.6), concurrency=4)
+    for at_once, response in enumerate(responses, start=1):
+        share = 0.001 * (response.latency_s or 0) / at_once
+        assert response.cost_usd == pytest.approx(share, rel=1e-3)
 
 
 def test_no_price_no_cost(fake_server: FakeServer) -> None:
     """Without a price the cost is unknown, which is not zero."""
     assert ask(fake_server)[0].cost_usd is None
-
-
-# Keys
-
-
-def test_the_key_travels_in_its_header_only(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The key of `api_key_env` is in Authorization and nowhere else, and in no response."""
-    monkeypatch.setenv("MY_KEY", KEY)
-    response = ask(fake_server, api_key_env="MY_KEY")[0]
-    (chat,) = fake_server.chats
-    assert chat.headers.pop("Authorization") == f"Bearer {KEY}"
-    assert KEY not in str(chat)
-    assert KEY not in response.model_dump_json()
-
-
-def test_a_missing_key_variable_is_one_line(fake_server: FakeServer) -> None:
-    """The message names the variable, and nothing was sent."""
-    with pytest.raises(RunError, match="environment variable MY_KEY is not set; export") as caught:
-        ask(fake_server, api_key_env="MY_KEY")
-    one_line(caught.value)
-    assert fake_server.received == []
-
-
-def test_an_openai_key_never_goes_to_another_host(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """OPENAI_API_KEY lies in many environments; a server that is not OpenAI does not get it."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    check_endpoint(endpoint_of(fake_server))
-    assert ask(fake_server)[0].status == "ok"
-    assert all("Authorization" not in r.headers for r in fake_server.received)
-    assert KEY not in str(fake_server.received)
-
-
-def test_other_hosts_get_the_key_made_for_them(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """FTGATE_API_KEY is what a host of one's own gets without a word."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("FTGATE_API_KEY", "own")
-    ask(fake_server)
-    assert fake_server.chats[0].headers["Authorization"] == "Bearer own"
-
-
-HOSTS = {
-    "https://api.openai.com/v1": True, "https://eu.api.openai.com/v1": True, "https://API.OpenAI.com:443/v1": True,
-    "https://notopenai.com/v1": False, "https://api.openai.com.example.org/v1": False,
-    "http://localhost/openai.com/v1": False, "http://openai.com@localhost/v1": False,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("url", HOSTS)
-def test_only_openai_itself_is_openai(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that only looks like OpenAI's gets no key."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert bool(Endpoint(url, "toy").headers()) is HOSTS[url]
-
-
-def test_a_redirect_does_not_carry_the_key_along(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that sends us elsewhere does not get our key delivered there."""
-    monkeypatch.setenv("FTGATE_API_KEY", KEY)
-    there = fake_server.base_url.replace("127.0.0.1", "localhost") + "/chat/completions"
-    with FakeServer(Reply(status=307, body={}, headers={"Location": there})) as server:
-        ask(server, max_attempts=1)
-    assert server.chats[0].headers["Authorization"] == f"Bearer {KEY}"
-    assert KEY not in str(fake_server.received)
-
-
-def test_blanks_around_a_key_are_no_part_of_it(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A line break from reading the key out of a file does not end the run."""
-    monkeypatch.setenv("FTGATE_API_KEY", f" {KEY}\r\n")
-    assert ask(fake_server)[0].status == "ok"
-    assert fake_server.chats[0].headers["Authorization"] == f"Bearer {KEY}"
-
-
-def test_two_lines_are_no_key(fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key with a line break inside is refused in one line that does not show it."""
-    monkeypatch.setenv("MY_KEY", f"{KEY}\nX-Other: 1")
-    with pytest.raises(RunError, match="variable MY_KEY holds a line break") as caught:
-        ask(fake_server, api_key_env="MY_KEY")
-    assert KEY not in one_line(caught.value)
-
-
-@pytest.mark.parametrize("before", [0, 120, 190, 199])
-@pytest.mark.parametrize("shape", ["json", "text"])
-def test_a_server_that_quotes_the_key_is_not_quoted(
-    shape: str, before: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No part of the key stands in the error, not even where the message is cut."""
-    monkeypatch.setenv("MY_KEY", KEY)
-    said = "x" * before + f" {KEY} is no key"
-    body: Any = {"error": {"message": said}} if shape == "json" else said.encode()
-    with FakeServer(
-        Reply(status=401, body=body), models_reply=Reply(status=401, body=body)
-    ) as server:
-        endpoint = endpoint_of(server, api_key_env="MY_KEY")
-        response = ask_all(endpoint, [make_request()])[0]
-        with pytest.raises(RunError, match="the server refuses the key") as caught:
-            check_endpoint(endpoint)
-    for text in (one_line(response.error), one_line(caught.value)):
-        assert "sk-" not in text
-        assert text.startswith("HTTP 401: ") or "HTTP 401: " in text
-
-
-# Before anything is spent
-
-
-def test_a_server_that_serves_the_model_is_described(fake_server: FakeServer) -> None:
-    """The names that a server lists are kept for the record of the run."""
-    fake_server.models = ["other", "toy"]
-    served = check_endpoint(endpoint_of(fake_server))
-    assert served.served_models == ["other", "toy"]
-    assert fake_server.chats == []
-
-
-def test_the_check_works_inside_a_running_event_loop(fake_server: FakeServer) -> None:
-    """In a notebook a loop already runs in the thread."""
-
-    async def notebook_cell() -> list[Response]:
-        check_endpoint(endpoint_of(fake_server))
-        return ask(fake_server)
-
-    assert asyncio.run(notebook_cell())[0].status == "ok"
-
-
-UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
-    "another model": ({"models": ["big", "small"]}, "does not serve model 'toy'; it serves 'big', 'small'"),
-    "no model": ({"models": []}, "does not serve model 'toy'; it serves none"),
-    "html": ({"models_reply": Reply(body=b"<html>")}, "HTTP 200 without a model list; expected an OpenAI-compatible"),
-    "no list": ({"models_reply": Reply(body=[])}, "HTTP 200 without a model list"),
-    "broken server": ({"models_reply": Reply(status=500, body={})}, "HTTP 500 without a model list"),
-    "refused key": ({"models_reply": Reply(status=403, body={})}, "HTTP 403: .*; the server refuses the key"),
-    "hanging": ({"models_reply": Reply(body={}, transport="hang")}, r"no answer \(TimeoutError\)"),
-    "resetting": ({"models_reply": Reply(body={}, transport="reset")}, r"no answer \(\w+\)"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", UNUSABLE)
-def test_an_unusable_server_is_one_line(name: str) -> None:
-    """Unknown model, no model list, refused key or no answer: where, what, and what to do."""
-    options, words = UNUSABLE[name]
-    with FakeServer(**options) as server, pytest.raises(RunError, match=words) as caught:
-        check_endpoint(endpoint_of(server), timeout_s=0.2 if name == "hanging" else 30)
-    assert one_line(caught.value).startswith(f"{server.base_url}/models: ")
-
-
-def closed_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-
-
-@pytest.mark.parametrize(
-    "url", [closed_port, lambda: "localhost:8000/v1", lambda: "http://localhost:port/v1"]
-)
-def test_a_server_that_is_down_is_one_line(url: Callable[[], str]) -> None:
-    """Nobody listens, or the address is none: one line, and at a request a failed response."""
-    endpoint = Endpoint(url(), "toy", max_attempts=2)
-    with pytest.raises(RunError, match=r"no answer \(\w+\); expected an OpenAI-compatible server"):
-        check_endpoint(endpoint)
-    response = ask_all(endpoint, [make_request()])[0]
-    assert (response.status, response.attempts) == ("failed", 2)
-    assert one_line(response.error).startswith("connection failed (")

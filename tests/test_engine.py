@@ -13,11 +13,14 @@ import pytest
 
 from ftgate_ext.errors import RunError
 from ftgate_ext.inference import engine
+from ftgate_ext.inference.client import Endpoint, Request, ask_all
 from ftgate_ext.inference.engine import RunningEngine, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ftgate_ext.schema import Response
 
 # Speaks the protocol of the model's process; the words of the last message say what happens.
 SCRIPTED_PROCESS = """
@@ -38,7 +41,12 @@ for line in sys.stdin:
         say(fatal="RuntimeError: out of luck"); sys.exit(1)
     if words == "refuse":
         say(id=job["id"], status=400, error="messages: too long")
+    if words.startswith("half"):
+        say(id=job["id"], piece="ha")
+        say(id=job["id"], status=503, error="The engine ran out of cache memory.")
     if words.startswith("echo"):
+        for piece in (words[5:8], words[8:9]) if job["stream"] and len(words) > 8 else ():
+            say(id=job["id"], piece=piece)
         say(id=job["id"], text=words[5:], finish_reason="stop", prompt_tokens=4, completion_tokens=1)
 """
 
@@ -109,7 +117,7 @@ def test_an_answer_carries_model_usage_and_fingerprint(scripted: RunningEngine) 
 
 @pytest.mark.parametrize(
     ("more", "status", "param"),
-    [({"model": "nobody"}, 404, "model"), ({"n": 3}, 400, "n"), ({"stream": True}, 400, "stream")],
+    [({"model": "nobody"}, 404, "model"), ({"n": 3}, 400, "n"), ({"tools": [1]}, 400, "tools")],
 )
 def test_what_is_not_served_is_an_openai_error(
     scripted: RunningEngine, more: dict[str, Any], status: int, param: str
@@ -192,6 +200,37 @@ def test_the_command_line_reports_what_it_cannot_serve(
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda _: object())
     assert engine.main(["--model", f"m={tmp_path / 'no.gguf'}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def ask_client(running: RunningEngine, words: str, **changes: Any) -> Response:
+    """Ask the model `m` through the project's own client."""
+    payload = {"messages": [{"role": "user", "content": words}], "max_tokens": 24, "temperature": 0}
+    endpoint = Endpoint(running.base_url, "m", max_attempts=1, **changes)
+    return ask_all(endpoint, [Request("a", "t", "p", payload)])[0]
+
+
+@pytest.mark.parametrize("words", ["hello there", "hi", ""])
+def test_a_streamed_answer_is_the_same(scripted: RunningEngine, words: str) -> None:
+    """In pieces, in one, or with nothing to say: text, usage and fingerprint are as without streaming."""
+    plain = ask_client(scripted, f"echo {words}")
+    streamed = ask_client(scripted, f"echo {words}", stream=True)
+    own = {"latency_s": None, "first_token_s": None, "finished_at": ""}
+    assert plain.text == words
+    assert streamed.model_copy(update=own) == plain.model_copy(update=own)
+    assert (streamed.first_token_s is not None) == bool(words)
+
+
+def test_an_error_before_the_stream_is_an_ordinary_one(scripted: RunningEngine) -> None:
+    """What the process refuses at once has its status, also where a stream was asked for."""
+    status, body = chat(scripted, "refuse", stream=True)
+    assert (status, body["error"]["message"]) == (400, "messages: too long")
+
+
+def test_an_error_within_the_stream_is_no_answer(scripted: RunningEngine) -> None:
+    """An answer that cannot be finished is not taken for one."""
+    response = ask_client(scripted, "half", stream=True)
+    assert (response.status, response.text) == ("malformed", "")
+    assert "ran out of cache memory" in (response.error or "")
 
 
 # From here on: real weights.
@@ -287,3 +326,21 @@ def test_the_server_answers_while_the_model_works(real: RunningEngine) -> None:
             assert call(f"{real.base_url}/models")[0] == 200
         assert time.perf_counter() - started < 2
         assert all(b.result()[0] == 200 for b in busy)
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("stop", [[], ["plus", "sum of"]])
+def test_a_real_stream_is_the_same_answer(real: RunningEngine, stop: list[str]) -> None:
+    """Streamed or not, alone or with others: the same text and tokens, the first of them earlier."""
+    payloads = [
+        {"messages": [{"role": "user", "content": q}], "max_tokens": 24, "temperature": 0, "stop": stop}
+        for q in QUESTIONS[:4]
+    ]  # fmt: skip
+    requests = [Request(str(i), "t", "p", payload) for i, payload in enumerate(payloads)]
+    plain = ask_all(Endpoint(real.base_url, "m"), requests)
+    streamed = ask_all(Endpoint(real.base_url, "m", stream=True), requests)
+    assert [(r.text, r.status, r.output_tokens) for r in streamed] == [
+        (r.text, r.status, r.output_tokens) for r in plain
+    ]
+    assert all(r.first_token_s is None for r in plain)
+    assert all(0 < (r.first_token_s or 0) < (r.latency_s or 0) for r in streamed if r.text)

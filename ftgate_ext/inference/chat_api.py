@@ -19,12 +19,12 @@ MAX_STOPS = 16
 
 OBEYED = frozenset({
     "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed",
-    "stop", "response_format",
+    "stop", "response_format", "stream", "stream_options",
 })  # fmt: skip
-NO_EFFECT = frozenset({"user", "metadata", "store", "safety_identifier", "stream_options"})
+NO_EFFECT = frozenset({"user", "metadata", "store", "safety_identifier"})
 """Parameters that never change a text."""
 ONLY_AT: dict[str, Any] = {
-    "n": 1, "stream": False, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0,
+    "n": 1, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0,
     "tools": [], "logit_bias": {},
 }  # fmt: skip
 """Parameters that are taken at their default alone."""
@@ -59,10 +59,15 @@ class ChatRequest:
     stop: list[str]
     json_schema: str | None
     """JSON Schema that the text must satisfy, as JSON text."""
+    stream: bool = False
+    """Answer in pieces, as server-sent events."""
+    include_usage: bool = False
+    """End a stream with the tokens that were counted."""
 
     def job(self) -> dict[str, Any]:
         """What the engine's process needs of it."""
-        return {name: value for name, value in asdict(self).items() if name != "model"}
+        not_needed = {"model", "include_usage"}
+        return {name: value for name, value in asdict(self).items() if name not in not_needed}
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ def parse_chat_request(raw: bytes) -> ChatRequest:
         seed=_integer(body, "seed", 0, low=-SEED_LIMIT) % SEED_LIMIT if "seed" in body else None,
         stop=_stops(body.get("stop", [])),
         json_schema=_json_schema(body.get("response_format", {"type": "text"})),
+        stream=_boolean(body.get("stream", False), "stream"),
+        include_usage=_include_usage(body),
     )
 
 
@@ -117,12 +124,68 @@ def completion_body(request: ChatRequest, answer: Answer) -> dict[str, Any]:
         "model": request.model,
         "system_fingerprint": answer.fingerprint,
         "choices": [choice | {"finish_reason": answer.finish_reason}],
-        "usage": {
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "total_tokens": answer.prompt_tokens + answer.completion_tokens,
-        },
+        "usage": _usage(answer),
     }
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    return {
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+    }
+
+
+class ChunkWriter:
+    """The events of one streamed completion, as OpenAI's clients expect them."""
+
+    end = b"data: [DONE]\n\n"
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk",
+            "created": int(time.time()), "model": request.model,
+        }  # fmt: skip
+
+    def piece(self, text: str, *, first: bool) -> bytes:
+        """A piece of the text; the first one says whose it is."""
+        delta = {"role": "assistant", "content": text} if first else {"content": text}
+        return self._event([{"index": 0, "delta": delta, "finish_reason": None}])
+
+    def ending(self, answer: Answer) -> bytes:
+        """Why the answer ends, and what was counted where that was asked for."""
+        about = {"system_fingerprint": answer.fingerprint}
+        choice = {"index": 0, "delta": {}, "finish_reason": answer.finish_reason}
+        events = self._event([choice], **about)
+        if self._request.include_usage:
+            events += self._event([], usage=_usage(answer), **about)
+        return events + self.end
+
+    @staticmethod
+    def error(error: ChatError) -> bytes:
+        """An error after the answer has begun."""
+        return _data(error.body())
+
+    def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        return _data({**self._head, "choices": choices, **more})
+
+
+def _data(body: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def _boolean(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise ChatError(f"{name} must be true or false, got {value!r}.", param=name)
+    return value
+
+
+def _include_usage(body: dict[str, Any]) -> bool:
+    options = body.get("stream_options", {})
+    if not isinstance(options, dict):
+        raise ChatError("stream_options must be an object.", param="stream_options")
+    return _boolean(options.get("include_usage", False), "stream_options.include_usage")
 
 
 def _refuse_unsupported(body: dict[str, Any]) -> None:

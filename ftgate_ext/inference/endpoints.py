@@ -43,13 +43,14 @@ def endpoint_of(spec: ServerSpec, run: RunSpec, embedded_url: str | None) -> End
 
     Args:
         spec: From the policy.
-        run: Concurrency, timeout and attempts.
+        run: Concurrency, timeouts, attempts and budgets.
         embedded_url: Base URL of the embedded engine, where it runs.
 
     Raises:
         RunError: The model uses the embedded engine and none is running.
     """
-    url = embedded_url if spec.endpoint == EMBEDDED else next(iter(spec.endpoints), None)
+    urls = [embedded_url] if spec.endpoint == EMBEDDED else spec.endpoints
+    url = next(iter(urls), None)
     if url is None:
         raise RunError(
             f"model {spec.model!r}: the embedded engine is not running; use the ftgate command."
@@ -57,6 +58,9 @@ def endpoint_of(spec: ServerSpec, run: RunSpec, embedded_url: str | None) -> End
     return Endpoint(
         base_url=url, model=spec.model, api_key_env=spec.api_key_env, concurrency=run.concurrency,
         timeout_s=run.timeout_s, max_attempts=run.max_attempts, price=spec.price,
+        more_urls=tuple(spec.endpoints[1:]), adaptive=run.adaptive, request_budget_s=run.request_budget_s,
+        budget_s=run.budget_s, budget_usd=run.budget_usd, stop_after=run.stop_after, stream=run.stream,
+        requests_per_minute=spec.requests_per_minute, tokens_per_minute=spec.tokens_per_minute,
     )  # fmt: skip
 
 

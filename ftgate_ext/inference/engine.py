@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ftgate_ext.inference.chat_api import (
     Answer,
     ChatError,
     ChatRequest,
+    ChunkWriter,
     completion_body,
     parse_chat_request,
 )
@@ -35,6 +37,7 @@ from ftgate_ext.inference.weights import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from types import TracebackType
 
     from aiohttp.typedefs import Handler
@@ -156,7 +159,7 @@ class RunningEngine:
         served = [{"id": name} | card for name in self._models]
         return web.json_response({"object": "list", "data": served})
 
-    async def _complete(self, request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = parse_chat_request(await request.read())
         model = self._models.get(asked.model)
         if model is None:
@@ -165,7 +168,34 @@ class RunningEngine:
                 f"The model {asked.model!r} does not exist; served are: {served}.",
                 status=404, param="model", code="model_not_found",
             )  # fmt: skip
-        return web.json_response(completion_body(asked, await model.ask(asked)))
+        async with aclosing(model.answer(asked)) as pieces:
+            # An error before the first piece is an ordinary one, with its status.
+            first = await anext(pieces)
+            if isinstance(first, Answer) and not asked.stream:
+                return web.json_response(completion_body(asked, first))
+            return await _stream(request, ChunkWriter(asked), first, pieces)
+
+
+async def _stream(
+    request: web.Request,
+    writer: ChunkWriter,
+    first: str | Answer,
+    pieces: AsyncGenerator[str | Answer, None],
+) -> web.StreamResponse:
+    """Send an answer as server-sent events, piece by piece."""
+    reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await reply.prepare(request)
+    said, piece = "", first
+    try:
+        while not isinstance(piece, Answer):
+            await reply.write(writer.piece(piece, first=not said))
+            said, piece = said + piece, await anext(pieces)
+        if rest := piece.text[len(said) :]:
+            await reply.write(writer.piece(rest, first=not said))
+        await reply.write(writer.ending(piece))
+    except ChatError as error:
+        await reply.write(writer.error(error))
+    return reply
 
 
 @web.middleware
@@ -187,34 +217,35 @@ class _ModelProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._waiting: dict[int, asyncio.Queue[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
         self._fingerprint = ""
         self._closed = False
 
-    async def ask(self, request: ChatRequest) -> Answer:
-        """Answer one request.
+    async def answer(self, request: ChatRequest) -> AsyncGenerator[str | Answer, None]:
+        """Yield the pieces of a streamed answer as they come, and at the end the answer.
 
         Raises:
             ChatError: The engine refuses it, or failed.
         """
         async with self._starting:
             process = self._process or await self._start()
-        job_id = next(self._ids)
-        future = self._waiting[job_id] = asyncio.get_running_loop().create_future()
+        job_id, ended = next(self._ids), False
+        said = self._waiting[job_id] = asyncio.Queue()
         _send(process, {"id": job_id} | request.job())
         try:
-            said = await future
-        except asyncio.CancelledError:
-            _send(process, {"cancel": job_id})
-            raise
+            while "piece" in (message := await said.get()):
+                yield message["piece"]
+            ended = True
         finally:
             del self._waiting[job_id]
-        if "error" in said:
-            raise ChatError(said["error"], status=said["status"])
-        return Answer(
-            text=said["text"], finish_reason=said["finish_reason"], fingerprint=self._fingerprint,
-            prompt_tokens=said["prompt_tokens"], completion_tokens=said["completion_tokens"],
+            if not ended:  # whoever asked is gone
+                _send(process, {"cancel": job_id})
+        if "error" in message:
+            raise ChatError(message["error"], status=message["status"])
+        yield Answer(
+            text=message["text"], finish_reason=message["finish_reason"], fingerprint=self._fingerprint,
+            prompt_tokens=message["prompt_tokens"], completion_tokens=message["completion_tokens"],
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -261,9 +292,9 @@ class _ModelProcess:
             self._settle(job_id, {"error": error, "status": 500})
 
     def _settle(self, job_id: int | None, said: dict[str, Any]) -> None:
-        future = self._waiting.get(job_id) if job_id is not None else None
-        if future is not None and not future.done():
-            future.set_result(said)
+        waiting = self._waiting.get(job_id) if job_id is not None else None
+        if waiting is not None:
+            waiting.put_nowait(said)
 
 
 def _send(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:

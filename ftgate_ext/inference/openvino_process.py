@@ -1,8 +1,9 @@
 """A process that runs one GGUF model with continuous batching and talks in lines of JSON.
 
 In (stdin): one job a line, or ``{"cancel": id}``; the end of stdin ends the process. Out (stdout):
-``{"ready": fingerprint}``, then ``{"id", "text", ...}`` or ``{"id", "error", "status"}`` a job, or
-``{"fatal": reason}``. Knows nothing of HTTP.
+``{"ready": fingerprint}``, then ``{"id", "text", ...}`` or ``{"id", "error", "status"}`` a job, with
+``{"id", "piece"}`` lines before it where the job streams, or ``{"fatal": reason}``. Knows nothing of
+HTTP.
 
 It is a process of its own because a step of the pipeline holds Python's global lock: as a thread it
 would stop everything else in the program for as long as a step takes.
@@ -18,7 +19,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +30,7 @@ CONTEXT_LIMIT = 8192
 KV_BLOCKS = 512  # of 32 tokens: two prompts of the longest kind, or 16 of 1,000 tokens
 # Larger steps are no faster here, and a new job waits for the step that is running.
 TOKENS_PER_STEP = 512
+TOKENS_PER_PIECE = 4  # of a stream, after the first token: decoding costs time
 MIN_TEMPERATURE = 0.01  # below it the logits overflow; the likeliest token is what it means
 
 EXACT: dict[str, Any] = {
@@ -47,6 +49,13 @@ class _Live:
     handle: Any
     stop: list[str]
     prompt_tokens: int
+    stream: bool
+    ids: list[int] = field(default_factory=list)
+    """Tokens that were read so far, of a stream."""
+    pieces: str = ""
+    """What was sent of the text."""
+    decoded: int = 0
+    """How many tokens stood in the text that was sent last."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer to the client
@@ -112,7 +121,7 @@ class OpenvinoModel:
             config.top_p = job["top_p"]
             config.rng_seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         handle = self._pipeline.add_request(job["id"], ids, config)
-        self.live[job["id"]] = _Live(handle, job["stop"], length)
+        self.live[job["id"]] = _Live(handle, job["stop"], length, job["stream"])
 
     def cancel(self, job_id: int) -> None:
         """Take a job out of the batch."""
@@ -121,25 +130,46 @@ class OpenvinoModel:
             live.handle.cancel()
 
     def step(self) -> list[dict[str, Any]]:
-        """One more token for every job in the batch; returns the answers that are finished."""
+        """One more token for every job in the batch; returns pieces, and answers that are finished."""
         self._pipeline.step()
         running = self._genai.GenerationStatus.RUNNING
         ended = [i for i, live in self.live.items() if live.handle.get_status() != running]
-        return [self._answer(i, self.live.pop(i)) for i in ended]
+        answers = [self._answer(i, self.live.pop(i)) for i in ended]
+        pieces = [self._piece(i, live) for i, live in self.live.items() if live.stream]
+        return [*(piece for piece in pieces if piece is not None), *answers]
+
+    def _piece(self, job_id: int, live: _Live) -> dict[str, Any] | None:
+        """What has been added to a stream, as far as nothing that follows can change it."""
+        while live.handle.can_read():
+            for output in live.handle.read().values():
+                live.ids += output.generated_ids
+        if not live.ids or (live.decoded and len(live.ids) < live.decoded + TOKENS_PER_PIECE):
+            return None
+        live.decoded = len(live.ids)
+        held_back = max([len(stop) - 1 for stop in live.stop], default=0)
+        text = self._tokenizer.decode(live.ids)
+        text = text[: len(text) - held_back].rstrip("\ufffd")  # half a character, so far
+        if not text.startswith(live.pieces) or text == live.pieces:
+            return None
+        piece, live.pieces = text[len(live.pieces) :], text
+        return {"id": job_id, "piece": piece}
 
     def _answer(self, job_id: int, live: _Live) -> dict[str, Any]:
         if live.handle.get_status() != self._genai.GenerationStatus.FINISHED:
             return {"id": job_id, "status": 503, "error": "The engine ran out of cache memory."}
         output = live.handle.read_all()[0]
-        whole = self._tokenizer.decode(output.generated_ids)
+        ids = [*live.ids, *output.generated_ids]
+        whole = self._tokenizer.decode(ids)
         text = _cut(whole, live.stop)
+        if not text.startswith(live.pieces):
+            return {"id": job_id, "status": 500, "error": "The text changed after it was streamed."}
         by_length = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
         return {
             "id": job_id,
             "text": text,
             "finish_reason": "length" if by_length and text == whole else "stop",
             "prompt_tokens": live.prompt_tokens,
-            "completion_tokens": len(output.generated_ids),
+            "completion_tokens": len(ids),
         }
 
     def _prove(self, schema: str | None) -> None:
