@@ -10,6 +10,7 @@ from fake_server import FakeServer, Reply
 
 from ftgate_ext.gate import run_policy
 from ftgate_ext.harness import open_run, run_models
+from ftgate_ext.moved import move_run
 from ftgate_ext.policy import Policy, load_policy
 from ftgate_ext.schema import Comparisons, RunError
 from ftgate_ext.stages import compare_run, decide_run
@@ -179,3 +180,36 @@ def test_cases_of_the_training_data_are_left_out_and_named(folder: Path) -> None
     whole = json.loads((run_dir / "comparisons_with_leaks.json").read_text())
     assert whole["comparisons"][0]["n_pairs"] == ROWS
     assert any("sums-3" in w and "With them the verdict would be" in w for w in decision.warnings)
+
+
+def test_a_run_goes_on_at_another_address(folder: Path) -> None:
+    """The server dies at half; the model is served elsewhere, and only what lacks is asked there."""
+
+    def half(n: int, body: dict[str, Any]) -> Reply:
+        return right(n, body) if n < 2 * 5 else Reply(status=400, body={"error": {"message": "no"}})
+
+    with FakeServer(half, models=("new", "old")) as server:
+        policy = write_gate(folder, server, options=", limit: 9")
+        plan = open_run(policy, folder / "gate.yaml", folder / "run")
+        assert run_models(plan, policy).finished_at is None
+    with FakeServer(right, models=("new", "old")) as server:
+        policy = write_gate(folder, server, options=", limit: 9")
+        with pytest.raises(RunError, match="name another --run-dir"):
+            open_run(policy, folder / "gate.yaml", folder / "run")
+        said = move_run(folder / "run", folder / "gate.yaml")
+        assert [line.split()[0] for line in said] == ["candidate", "production"]
+        assert move_run(folder / "run", folder / "gate.yaml") == []
+        run(folder, policy, folder / "run")
+        assert len(server.chats) == 2 * 9 - 2 * 5
+    compare_run(folder / "run")
+    warnings = decide_run(folder / "run").warnings
+    assert any("candidate moved from" in line for line in warnings)
+
+
+def test_only_addresses_may_have_changed(folder: Path) -> None:
+    """Another model, seed or eval set is another run."""
+    with FakeServer(right, models=("new", "old")) as server:
+        run(folder, write_gate(folder, server, options=", limit: 3"), folder / "run")
+        write_gate(folder, server, options=", limit: 3, repeats: 2")
+        with pytest.raises(RunError, match="in more than addresses"):
+            move_run(folder / "run", folder / "gate.yaml")
