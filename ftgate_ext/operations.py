@@ -6,111 +6,175 @@ No quality here.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftgate_ext.costs import (
+    cost_method,
+    estimate_mean_cost,
+    measure_throughput,
+    share_machine,
+)
 from ftgate_ext.estimates import bound, reaches
 from ftgate_ext.schema import Bound, Estimate, OperationRatio, Operations, Role
 from ftgate_ext.settings import Alphas, Settings, to_estimate
+from ftgate_ext.stats.clustered_quantile import (
+    clustered_quantile_limits,
+    clustered_quantile_ratio,
+)
 from ftgate_ext.stats.limits import Limits, NoLimits
 from ftgate_ext.stats.mean import cluster_t, paired_t
 from ftgate_ext.stats.quantile import (
+    QuantileLimits,
     QuantileRatio,
     quantile,
     quantile_limits,
     quantile_ratio,
 )
 from ftgate_ext.stats.ratio import fieller
+from ftgate_ext.timings import (
+    Timings,
+    hashes_by_request,
+    measured_column,
+    number_cases,
+    time_run,
+    time_turns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
+    from ftgate_ext.interleaved import Interleaved
+    from ftgate_ext.schema import LatencySource, Price
     from ftgate_ext.scores import TaskScores
 
 Array = np.ndarray[Any, Any]
 Tasks = dict[str, "TaskScores"]
 
 LATENCIES = {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
+FIRST_TOKENS = {"first_token_p50_s": 0.5, "first_token_p95_s": 0.95, "first_token_p99_s": 0.99}
 COST = "cost_usd_per_request"
 
 
-def measure_operations(role: Role, tasks: Tasks, settings: Settings) -> list[Operations]:
-    """One entry a task, and one with limits over all tasks under the name `*`."""
-    entries = [_operation(role, task, [scores]) for task, scores in tasks.items()]
-    whole = _operation(role, "*", list(tasks.values()))
-    return [*entries, whole.model_copy(update={"bounds": _bounds(list(tasks.values()), settings)})]
+def measure_operations(
+    role: Role, tasks: Tasks, settings: Settings, interleaved: Interleaved | None = None
+) -> list[Operations]:
+    """One entry a task, and one with limits over all tasks under the name `*`.
+
+    Args:
+        role: Whose requests these are.
+        tasks: What they took; costs as they shall be counted (`costs.reprice`).
+        settings: Level of the limits, and the price for the record.
+        interleaved: Latencies of models asked in turn: they stand for the run's own.
+    """
+    price, held = settings.prices.get(role), share_machine(tasks)
+    entries = [
+        _operation(role, task, [scores], _timings([scores], role, task, interleaved), price)
+        for task, scores in tasks.items()
+    ]
+    parts = list(tasks.values())
+    timings = _timings(parts, role, None, interleaved)
+    whole = _operation(role, "*", parts, timings, price)
+    entries = [
+        o.model_copy(update={"requests_per_hour": measure_throughput(held[o.task])})
+        for o in entries
+    ]
+    speed = measure_throughput(np.concatenate([np.empty(0), *held.values()]))
+    update = {"bounds": _bounds(parts, timings, settings), "requests_per_hour": speed}
+    return [*entries, whole.model_copy(update=update)]
 
 
-def _column(parts: list[TaskScores], name: str) -> Array:
-    """One measured quantity of all requests; NaN where it is not known."""
-    return np.concatenate([np.empty(0), *(part.measurement(name) for part in parts)])
+def _timings(
+    parts: list[TaskScores], role: Role, task: str | None, interleaved: Interleaved | None
+) -> Timings:
+    """The interleaved requests where there are any, else the run's own."""
+    turns = interleaved.of(role, task) if interleaved else []
+    return time_turns(turns) if turns else time_run(parts)
 
 
 def _known(parts: list[TaskScores], name: str) -> Array | None:
     """The quantity of all answered requests, or None where one of them lacks it."""
-    values = _column(parts, name)[~np.isnan(_column(parts, "latency_s"))]
+    answered = ~np.isnan(measured_column(parts, "latency_s"))
+    values = measured_column(parts, name)[answered]
     return None if len(values) == 0 or np.isnan(values).any() else values
 
 
-def _operation(role: Role, task: str, parts: list[TaskScores]) -> Operations:
-    latency = _column(parts, "latency_s")
-    latency = latency[~np.isnan(latency)]
+def _operation(
+    role: Role, task: str, parts: list[TaskScores], timings: Timings, price: Price | None
+) -> Operations:
     n = sum(len(part.measured.rows) for part in parts)
-    cost = _known(parts, "cost_usd")
-    tokens = {name: _known(parts, name) for name in ("input_tokens", "output_tokens")}
+    names = ("input_tokens", "cached_input_tokens", "output_tokens")
+    tokens = {name: _known(parts, name) for name in names}
+    estimated = measured_column(parts, "tokens_estimated")
     return Operations(
         role=role, task=task, n_requests=n,
         statuses=dict(Counter(s for part in parts for s in part.measured.statuses)),
-        **{name: quantile(latency, q) for name, q in LATENCIES.items()},
+        **{name: quantile(timings.latency_s, q) for name, q in LATENCIES.items()},
+        **{name: quantile(timings.streamed_s, q) for name, q in FIRST_TOKENS.items()},
+        latency_from=timings.source, n_latency=len(timings.latency_s), n_latency_failed=timings.n_failed,
+        output_tokens_per_s=timings.tokens_per_s, **timings.concurrency(),
         **{name: None if v is None else int(v.sum()) for name, v in tokens.items()},
-        cost_usd_per_request=None if cost is None else float(cost.mean()),
-        concurrency=max((part.measured.concurrency for part in parts), default=0) or None,
+        n_tokens_estimated=int(np.nansum(estimated)), **_costs(parts, price),
         attempts=sum(part.measured.attempts for part in parts) if n else None,
-        n_without_response=sum(len(part) for part in parts) - n,
+        n_without_response=sum(part.n_unmeasured for part in parts),
     )  # fmt: skip
 
 
-def _bounds(parts: list[TaskScores], settings: Settings) -> dict[str, Bound]:
+def _costs(parts: list[TaskScores], price: Price | None) -> dict[str, Any]:
+    """How the cost of the requests is distributed; at most a guess where one of them is unknown."""
+    cost = _known(parts, "cost_usd")
+    if cost is None:
+        return {"cost_usd_estimated": estimate_mean_cost(parts, price)}
+    return {
+        COST: float(cost.mean()), "cost_usd_p50": quantile(cost, 0.5), "cost_usd_p95": quantile(cost, 0.95),
+        "cost_usd_max": float(cost.max()), "cost_usd_total": float(cost.sum()), "cost_method": cost_method(price),
+    }  # fmt: skip
+
+
+def _bounds(parts: list[TaskScores], timings: Timings, settings: Settings) -> dict[str, Bound]:
     alphas = settings.alphas("*")
     found: dict[str, Bound] = {}
-    latency = _column(parts, "latency_s")
-    latency = latency[~np.isnan(latency)]
     for name, q in LATENCIES.items():
-        if len(latency):
-            found[name] = quantile_bound(latency, q, settings.level, alphas)
+        if len(timings.latency_s):
+            found[name] = quantile_bound(
+                timings.latency_s, q, settings.level, alphas, timings.cases
+            )
     cost = _known(parts, "cost_usd")
     if cost is not None:
-        cases = _number_cases([part.doc_hashes for part in parts])
+        cases = number_cases(hashes_by_request(parts))
         if cases is not None:
-            cases = cases[~np.isnan(_column(parts, "latency_s"))]
+            cases = cases[~np.isnan(measured_column(parts, "latency_s"))]
         found[COST] = mean_bound(cost, settings.level, alphas, cases)
     return found
 
 
-def _number_cases(hashes: list[list[str]]) -> Array | None:
-    """Per request, the number of its case; None where no case was asked twice.
+def quantile_bound(
+    values: Array, q: float, level: float, alphas: Alphas, cases: Array | None = None
+) -> Bound:
+    """A quantile of all requests with the order statistics around it, as far as they exist.
 
-    Five answers to one question cost nearly the same: they are no five observations.
+    `cases` says which requests repeat one case: their ranks are those of as many independent requests
+    as they are worth.
     """
-    if all(len(set(part)) == len(part) for part in hashes):
-        return None
-    numbers: dict[tuple[int, str], int] = {}
-    keys = [(i, h) for i, part in enumerate(hashes) for h in part]
-    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
 
+    def limits(at: float) -> QuantileLimits:
+        if cases is None:
+            return quantile_limits(values, q, at)
+        return clustered_quantile_limits(values, cases, q, at)
 
-def quantile_bound(values: Array, q: float, level: float, alphas: Alphas) -> Bound:
-    """A quantile of all requests with the order statistics around it, as far as they exist."""
-    shown, deciding = (quantile_limits(values, q, x) for x in (level, alphas.level))
+    shown, deciding = limits(level), limits(alphas.level)
+    of_cases = "" if cases is None else f" of {len(np.unique(cases))} cases"
     estimate = Estimate(
         value=shown.value, lower=shown.lower, upper=shown.upper, level=level, n=len(values),
-        method="order statistics",
+        method="order statistics" if cases is None else f"order statistics at the effective size{of_cases}",
     )  # fmt: skip
     missing = None
     if deciding.upper is None:
-        missing = f"no upper limit of the {q:.0%} quantile exists at {len(values)} requests"
+        missing = (
+            f"no upper limit of the {q:.0%} quantile exists at {len(values)} requests{of_cases}"
+        )
     return Bound(
         estimate=estimate, alpha_one_sided=alphas.one_sided, lower_one_sided=deciding.lower, upper_one_sided=deciding.upper,
         no_interval=missing,
@@ -135,30 +199,74 @@ def mean_bound(values: Array, level: float, alphas: Alphas, cases: Array | None 
 
 
 def compare_operations(
-    models: dict[Role, Tasks], baseline: Role, settings: Settings
+    models: dict[Role, Tasks],
+    baseline: Role,
+    settings: Settings,
+    interleaved: Interleaved | None = None,
 ) -> list[OperationRatio]:
-    """Cost and latency as multiples of another model's, on the cases that both answered."""
+    """Cost and latency as multiples of another model's, on the cases that both answered.
+
+    Latencies are those of the interleaved requests, pair by pair, where both models have them.
+    """
     mine, other = _matched(models["candidate"], models[baseline])
     alphas = settings.alphas("*")
-    cases = mine.get("case")
-    ratios = [cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, cases)]
-    for name, q in LATENCIES.items():
-        ratio: Bound | str = "latency was not measured for both models"
-        a, b = mine["latency_s"], other["latency_s"]
-        if len(a) and not reaches(alphas, settings):
-            ratio = _too_far_out(a, b, q, alphas, settings)
-        elif len(a):
-            found = quantile_ratio(
-                a, b, q, settings.seed, settings.resamples, settings.level, alphas.one_sided,
-            )  # fmt: skip
-            ratio = ratio_bound(found)
-        ratios.append((name, ratio))
-    return [
-        OperationRatio(quantity=name, baseline=baseline, unavailable=ratio)
-        if isinstance(ratio, str)
-        else OperationRatio(quantity=name, baseline=baseline, ratio=ratio)
-        for name, ratio in ratios
+    cost = cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, mine.get("case"))
+    sides = _LatencyPairs(mine["latency_s"], other["latency_s"], mine.get("case"))
+    turns = _pair_turns(interleaved, baseline) if interleaved else None
+    ratios = [
+        (name, _latency_ratio(turns or sides, q, alphas, settings)) for name, q in LATENCIES.items()
     ]
+    source: LatencySource = "interleaved" if turns else "run"
+    return [
+        OperationRatio(
+            quantity=name, baseline=baseline, latency_from=None if name == COST else source,
+            **{"unavailable" if isinstance(ratio, str) else "ratio": ratio},
+        )
+        for name, ratio in [cost, *ratios]
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _LatencyPairs:
+    """Seconds of both models on the same requests."""
+
+    candidate: Array
+    baseline: Array
+    cases: Array | None
+    are_turns: bool = False
+    """Asked one right after the other: one request stands beside its like."""
+
+
+def _pair_turns(interleaved: Interleaved, baseline: Role) -> _LatencyPairs | None:
+    """Requests that both models answered in the same turn; None where there are none."""
+    mine, other = (interleaved.responses.get(role, {}) for role in ("candidate", baseline))
+    pairs = [
+        (left.latency_s, right.latency_s)
+        for key, left in mine.items()
+        if (right := other.get(key)) and left.latency_s is not None and right.latency_s is not None
+    ]  # fmt: skip
+    if not pairs:
+        return None
+    candidate, theirs = np.array(pairs, dtype=np.float64).T
+    return _LatencyPairs(candidate, theirs, None, are_turns=True)
+
+
+def _latency_ratio(
+    pairs: _LatencyPairs, q: float, alphas: Alphas, settings: Settings
+) -> Bound | str:
+    a, b = pairs.candidate, pairs.baseline
+    if len(a) == 0:
+        return "latency was not measured for both models"
+    if not reaches(alphas, settings):
+        return _too_far_out(a, b, q, alphas, settings)
+    if pairs.cases is not None:
+        return ratio_bound(clustered_quantile_ratio(
+            a, b, pairs.cases, q, settings.seed, settings.resamples, settings.level, alphas.one_sided
+        ))  # fmt: skip
+    return ratio_bound(quantile_ratio(
+        a, b, q, settings.seed, settings.resamples, settings.level, alphas.one_sided,
+        paired=pairs.are_turns,
+    ))  # fmt: skip
 
 
 def _too_far_out(a: Array, b: Array, q: float, alphas: Alphas, settings: Settings) -> Bound | str:
@@ -211,7 +319,7 @@ def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Arr
         }
         for side in (0, 1)
     ]  # fmt: skip
-    cases = _number_cases([
+    cases = number_cases([
         [a.doc_hashes[i] for i in row] for (a, _), (row, _) in zip(both, rows, strict=True)
     ])  # fmt: skip
     if cases is not None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from datetime import date
+
+from pydantic import Field, field_validator, model_validator
 
 from ftgate_ext.schema.row import Row
+
+OLD_AFTER_DAYS = 365
+"""Older list prices are warned about."""
 
 
 class Price(Row):
@@ -34,11 +39,23 @@ class Price(Row):
     requests_per_hour: float | None = Field(default=None, gt=0)
     """Declared throughput of the machine; measured in the run when left out."""
 
+    @field_validator("as_of")
+    @classmethod
+    def _is_date(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise ValueError(f"{value!r} is no date; expected one like 2025-04-14") from None
+
     @model_validator(mode="after")
     def _one_way(self) -> Price:
         per_token = self.input_usd_per_mtok is not None or self.output_usd_per_mtok is not None
+        # Figures beside `listed` come from the price list, which dates them.
+        unfilled = self.listed is not None and self.as_of is None
         ways = [
-            self.listed is not None, per_token, self.usd_per_hour is not None, self.usd_per_gpu_hour is not None
+            unfilled, per_token, self.usd_per_hour is not None, self.usd_per_gpu_hour is not None
         ]  # fmt: skip
         if sum(ways) > 1:
             raise ValueError(
@@ -54,3 +71,41 @@ class Price(Row):
         if self.usd_per_gpu_hour is not None:
             return self.usd_per_gpu_hour * self.gpus
         return self.usd_per_hour
+
+    @property
+    def is_per_token(self) -> bool:
+        """Whether tokens are paid."""
+        return self.input_usd_per_mtok is not None and self.output_usd_per_mtok is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any figure to compute a cost from."""
+        return self.is_per_token or self.hourly_usd is not None
+
+    def token_usd(
+        self, input_tokens: float, output_tokens: float, cached: float = 0
+    ) -> float | None:
+        """US dollars of so many tokens, `cached` of the input ones from the server's cache.
+
+        Returns:
+            None where tokens are not what is paid.
+        """  # fmt: skip
+        if self.input_usd_per_mtok is None or self.output_usd_per_mtok is None:
+            return None
+        full = self.input_usd_per_mtok
+        less = full if self.cached_input_usd_per_mtok is None else self.cached_input_usd_per_mtok
+        # A server that counts more cached tokens than it was sent is not believed.
+        held = min(max(cached, 0), input_tokens)
+        fresh = input_tokens - held
+        return (fresh * full + held * less + output_tokens * self.output_usd_per_mtok) / 1e6
+
+    def age_warning(self, day: date) -> str | None:
+        """That the price is more than a year old on this day, in words; None where it is not."""
+        if self.as_of is None:
+            return None
+        days = (day - date.fromisoformat(self.as_of)).days
+        if days <= OLD_AFTER_DAYS:
+            return None
+        name = f"the listed price of {self.listed}" if self.listed else "the price"
+        where = f" ({self.source})" if self.source else ""
+        return f"{name} is of {self.as_of}, {days:,} days old{where}; look it up again and date it anew in a prices.yaml beside gate.yaml"
