@@ -90,8 +90,8 @@ def measure_agreement(labels: Sequence[Label]) -> Agreement:
         twice=sum(len(said) > 1 for said in by_case.values()),
         pairs=[
             PairAgreement(labellers=names, cases=len(both), kappas=[
-                _kappa("verdict", VERDICTS, [(a.verdict, b.verdict) for a, b in both]),
-                _kappa(
+                kappa_of("verdict", VERDICTS, [(a.verdict, b.verdict) for a, b in both]),
+                kappa_of(
                     "category", (*CATEGORIES, "clean"),
                     [(a.category or "clean", b.category or "clean") for a, b in both],
                 ),
@@ -116,9 +116,10 @@ def _differing(said: Sequence[Label]) -> list[str]:
     return [*found, *(["lines"] if apart else [])]
 
 
-def _kappa(
+def kappa_of(
     about: Literal["verdict", "category"], values: Sequence[str], both: Sequence[tuple[str, str]]
 ) -> Kappa:
+    """Kappa over the values that are in use; says why where there is none."""
     used = [value for value in values if any(value in pair for pair in both)]
     # One value in use is a table of one cell; a second, empty one lets kappa say so itself.
     names = used if len(used) > 1 else list(values[:2]) if used[0] in values[:2] else [*used, ""]
@@ -137,27 +138,29 @@ def _kappa(
     )  # fmt: skip
 
 
+def kappa_words(one: Kappa) -> str:
+    """One kappa as a line."""
+    kappa = "none" if one.kappa is None else f"{one.kappa:.2f}"
+    interval = (
+        f"no interval: {one.why}" if one.lower is None or one.upper is None
+        else f"95 % interval {one.lower:.2f} to {one.upper:.2f}"
+    )  # fmt: skip
+    return f"  {one.about:9} kappa {kappa} ({interval}), the same in {one.observed:.0%}"
+
+
 def agreement_text(found: Agreement) -> str:
     """What `ftgate evalset agreement` prints."""
     lines = [f"{found.labels} labels of {found.cases} cases, {found.twice} by two or more."]
     for pair in found.pairs:
         lines += ["", f"{' and '.join(pair.labellers)}, {pair.cases} cases:"]
-        for one in pair.kappas:
-            kappa = "none" if one.kappa is None else f"{one.kappa:.2f}"
-            interval = (
-                f"no interval: {one.why}" if one.lower is None or one.upper is None
-                else f"95 % interval {one.lower:.2f} to {one.upper:.2f}"
-            )  # fmt: skip
-            lines.append(
-                f"  {one.about:9} kappa {kappa} ({interval}), the same in {one.observed:.0%}"
-            )
+        lines += [kappa_words(one) for one in pair.kappas]
     if not found.pairs:
         lines.append("No two labellers have a case in common: label with a higher --overlap.")
     if found.disagreements:
         lines += ["", f"{len(found.disagreements)} cases to adjudicate:"]
     for case in found.disagreements[:MOST_SHOWN]:
-        lines.append(f"  {_plain(case.case)}: {', '.join(case.about)}")
-        lines += [f"    {_plain(label.labeller)}: {_told(label)}" for label in case.labels]
+        lines.append(f"  {plain_line(case.case)}: {', '.join(case.about)}")
+        lines += [f"    {plain_line(label.labeller)}: {_told(label)}" for label in case.labels]
     if len(found.disagreements) > MOST_SHOWN:
         lines.append(f"... and {len(found.disagreements) - MOST_SHOWN} more; --json lists all.")
     return "\n".join(lines)
@@ -165,12 +168,12 @@ def agreement_text(found: Agreement) -> str:
 
 def _told(label: Label) -> str:
     place = f"lines {label.lines[0]}-{label.lines[1]}" if label.lines else None
-    comment = _plain(label.comment) if label.comment else None
+    comment = plain_line(label.comment) if label.comment else None
     return ", ".join(
         p for p in (label.verdict, label.category, label.severity, place, comment) if p
     )
 
 
-def _plain(text: str) -> str:
+def plain_line(text: str) -> str:
     """One line without anything that a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text)[:200]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from ftgate_ext.evalset.label import CATEGORIES, SEVERITIES, read_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ftgate_ext.evalset.label import Labelling
 
 QUIT, SKIP = "q", "s"
 
 
-class _StopError(Exception):
+class StopError(Exception):
     """The labeller has had enough."""
 
 
@@ -43,7 +43,7 @@ def label_in_terminal(
         tell(shown(case, len(waiting)))
         try:
             answer = _answer(case, ask, tell)
-        except (_StopError, EOFError):
+        except (StopError, EOFError):
             tell(f"{done} labelled now, {len(waiting)} left. The same command again goes on.")
             return done
         if answer is None:
@@ -58,8 +58,8 @@ def shown(case: dict[str, Any], left: int) -> str:
     code = case["code"].splitlines()
     told = f"{case.get('language', '')} {case.get('form', '')}".strip()
     return "\n".join([
-        "", f"--- {left} left --- {_plain(told)}", _plain(str(case.get("purpose", ""))), "",
-        *(f"{number:4}  {_plain(line)}" for number, line in enumerate(code, start=1)), "",
+        "", f"--- {left} left --- {plain_line(told)}", plain_line(str(case.get("purpose", ""))), "",
+        *(f"{number:4}  {plain_line(line)}" for number, line in enumerate(code, start=1)), "",
     ])  # fmt: skip
 
 
@@ -68,47 +68,58 @@ def _answer(
 ) -> dict[str, Any] | None:
     """What the labeller says of a case; None where it is skipped."""
     while True:
-        verdict = _choose(
+        verdict = choose(
             "[d]efect, [c]lean, [s]kip or [q]uit", ("defect", "clean", "skip"), ask, tell
         )
         if verdict == "skip":
             return None
         told = {"verdict": verdict}
         if verdict == "defect":
-            told["category"] = _choose(_numbered("category", CATEGORIES), CATEGORIES, ask, tell)
-            told["severity"] = _choose(_numbered("severity", SEVERITIES), SEVERITIES, ask, tell)
-            told["lines"] = _stop_or(ask("lines to change, 3-5 or 3; enter for none: "))
+            told["category"] = choose(_numbered("category", CATEGORIES), CATEGORIES, ask, tell)
+            told["severity"] = choose(_numbered("severity", SEVERITIES), SEVERITIES, ask, tell)
+            told["lines"] = stop_or(ask("lines to change, 3-5 or 3; enter for none: "))
         told["comment"] = ask("comment; enter for none: ")
         try:
             return read_answer(told, case["code"])
         except ValueError as error:
-            tell(_plain(str(error)))
+            tell(plain_line(str(error)))
 
 
 def _numbered(name: str, values: Sequence[str]) -> str:
     return f"{name}: " + ", ".join(f"{n} {value}" for n, value in enumerate(values, start=1))
 
 
-def _choose(
-    question: str, values: Sequence[str], ask: Callable[[str], str], tell: Callable[[str], None]
+def choose(
+    question: str,
+    values: Sequence[str],
+    ask: Callable[[str], str],
+    tell: Callable[[str], None],
+    keys: Mapping[str, str] | None = None,
 ) -> str:
-    """One of some values, by its number or by letters that only it begins with."""
+    """One of some values, by its key or number or by letters that only it begins with.
+
+    Raises:
+        StopError: The labeller typed q.
+    """
     while True:
-        told = _stop_or(ask(f"{question}: ")).strip().lower()
+        told = stop_or(ask(f"{question}: ")).strip().lower()
+        if keys and told in keys:
+            return keys[told]
         if told.isascii() and told.isdecimal() and 1 <= int(told[:9]) <= len(values):
             return values[int(told) - 1]
         fitting = [value for value in values if told and value.startswith(told)]
         if told in values or len(fitting) == 1:
             return told if told in values else fitting[0]
-        tell(f"found {_plain(told[:20])!r}; expected one of {', '.join(values)}, or q.")
+        tell(f"found {plain_line(told[:20])!r}; expected one of {', '.join(values)}, or q.")
 
 
-def _stop_or(told: str) -> str:
+def stop_or(told: str) -> str:
+    """What was typed, unless it was q."""
     if told.strip().lower() in {QUIT, "quit"}:
-        raise _StopError
+        raise StopError
     return told
 
 
-def _plain(text: str) -> str:
+def plain_line(text: str) -> str:
     """One line without anything that a terminal would obey."""
     return "".join(c if c.isprintable() else " " * 4 if c == "\t" else "?" for c in text)

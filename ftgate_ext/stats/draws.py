@@ -41,6 +41,7 @@ class Draw(IntEnum):
     POISSON = 2
     SWAPS = 3
     SWAPPED_CELLS = 4
+    REFITS = 5
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def quantile_limits(values: ArrayLike, q: float, level: float = 0.95) -> Quantil
     check_open_share(level, "level")
     array = finite_values(values, "values")
     n, tail = len(array), (1 - level) / 2
-    low, high = _lower_rank(n, q, tail), _upper_rank(n, q, tail)
+    low, high = lower_rank(n, q, tail), upper_rank(n, q, tail)
     ordered = np.sort(array)
     below = float(special.bdtr(low - 1, n, q)) if low > 0 else 0.0
     above = float(special.bdtrc(high - 1, n, q)) if high <= n else 0.0
@@ -189,7 +189,7 @@ def _check_ratio(q: float, alpha: float, resamples: int) -> None:
         raise ValueError(f"resamples={resamples}: expected at least {MIN_RESAMPLES}")
 
 
-def _lower_rank(n: int, q: float, tail: float) -> int:
+def lower_rank(n: int, q: float, tail: float) -> int:
     """The smallest r with P(Binomial(n, q) <= r) >= tail, by special functions: microseconds."""
     wanted = tail * (1 - ROUNDING)
     r = min(n, max(0, math.ceil(float(special.bdtrik(tail, n, q)))))
@@ -200,7 +200,7 @@ def _lower_rank(n: int, q: float, tail: float) -> int:
     return r
 
 
-def _upper_rank(n: int, q: float, tail: float) -> int:
+def upper_rank(n: int, q: float, tail: float) -> int:
     """One more than the smallest r with P(Binomial(n, q) > r) <= tail."""
     wanted = tail * (1 + ROUNDING)
     r = min(n, max(0, math.ceil(float(special.bdtrik(1 - tail, n, q)))))
