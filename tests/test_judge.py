@@ -14,6 +14,7 @@ from fake_server import FakeServer, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from judges import read_prompt
 from records import (
     QUICK,
     make_judgment,
@@ -25,6 +26,7 @@ from records import (
 )
 
 from ftgate_ext.inference.client import Endpoint
+from ftgate_ext.judge.neutral import neutralise
 from ftgate_ext.judge.pairwise import (
     Judge,
     Look,
@@ -94,11 +96,11 @@ def test_hostile_texts_are_unreadable_and_harmless(text: str) -> None:
         ("B_better", "candidate", "baseline_better"),
         ("A_better", "baseline", "baseline_better"),
         ("B_better", "baseline", "candidate_better"),
-        *((raw, first, raw) for raw in ("tie", "both_bad", "unparsed") for first in ("candidate", "baseline")),
+        *((raw, first, raw) for raw in ("tie", "both_bad", "unparsed", "failed") for first in ("candidate", "baseline")),
     ],
 )  # fmt: skip
 def test_a_and_b_become_candidate_and_baseline(raw: str, first: Any, expected: str) -> None:
-    """A is whoever stood first; the other three verdicts need no translation."""
+    """A is whoever stood first; the others need no translation."""
     assert verdict_of(raw, first) == expected
 
 
@@ -134,17 +136,23 @@ def test_no_text_can_close_its_fence(question: str, answer_a: str, answer_b: str
 
 @QUICK
 @given(texts, texts, texts)
-def test_the_texts_stand_in_the_prompt_unchanged(
+def test_every_line_of_a_text_stands_behind_a_margin(
     question: str, answer_a: str, answer_b: str
 ) -> None:
-    """Between its fences each text stands word for word; nothing in it is rendered."""
-    prompt = pairwise_prompt(question, answer_a, answer_b)
+    """Between its fences each text stands whole, line by line; nothing in it is rendered."""
+    seen = read_prompt(pairwise_prompt(question, answer_a, answer_b))
 
-    label = label_of(prompt)
-    for name, text in (("request", question), ("answer A", answer_a), ("answer B", answer_b)):
-        opening, closing = f"<<{label} {name}\n", f"\n<<{label} end of {name}"
-        inside = prompt.split(opening, 1)[1].split(closing, 1)[0]
-        assert inside == text
+    expected = [neutralise(text) for text in (question, answer_a, answer_b)]
+    assert [seen.question, seen.answer_a, seen.answer_b] == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["def f(x):\n\treturn x < 3 and x > 1\n", "a: <T>\n  b: [INT]", "größer ≤ 5 → 日本", "🙂"],
+)
+def test_ordinary_code_is_not_changed(code: str) -> None:
+    """Tabs, signs, other scripts and emoji are what a developer wrote: they stay."""
+    assert neutralise(code) == code
 
 
 def test_a_known_label_does_not_help() -> None:
@@ -250,7 +258,7 @@ def test_the_first_answer_is_sent_as_a(first: Any, order: list[str]) -> None:
     request = _request(JUDGE, look(first))
 
     (message,) = request.payload["messages"]
-    assert re.findall(r"answer [AB]\n(mine|theirs)\n", message["content"]) == order
+    assert re.findall(r"answer [AB]\n\| (mine|theirs)\n", message["content"]) == order
     assert request.payload["temperature"] == 0
     assert request.payload["response_format"]["json_schema"]["schema"] == verdict_schema()
 
@@ -278,7 +286,11 @@ def test_an_answer_that_did_not_end_well_is_unparsed(status: Any) -> None:
 
     judgment = _judgment(JUDGE, look("candidate"), make_response(status, text=text))
 
-    assert (judgment.raw_verdict, judgment.verdict, judgment.scores) == ("unparsed", "unparsed", {})
+    expected = "failed" if status in ("failed", "malformed") else "unparsed"
+    assert (judgment.raw_verdict, judgment.verdict, judgment.scores) == (expected, expected, {})
+    assert judgment.problem == {"malformed": "failed", "refused_by_provider": "refused"}.get(
+        status, status
+    )
 
 
 def test_identical_answers_are_ties_without_a_call(tmp_path: Path) -> None:
@@ -338,15 +350,22 @@ def test_a_changed_answer_is_judged_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["500", "html", "no choices", "empty", "length", "content filter", "good"]
-)
+    ("fault", "verdict", "problem"),
+    [
+        ("500", "failed", "failed"), ("html", "failed", "failed"), ("no choices", "failed", "failed"),
+        ("empty", "unparsed", "empty"), ("length", "unparsed", "truncated"),
+        ("content filter", "unparsed", "refused"), ("good", "unparsed", "unknown_verdict"),
+    ],
+)  # fmt: skip
 @pytest.mark.usefixtures("quick_retries")
-def test_a_judge_that_fails_leaves_unparsed_verdicts(tmp_path: Path, fault: str) -> None:
-    """Whatever the server does instead of judging, there are judgments, and they are unparsed."""
+def test_a_judge_that_fails_leaves_no_verdicts(
+    tmp_path: Path, fault: str, verdict: str, problem: str
+) -> None:
+    """Whatever the server does instead of judging, there are judgments, and none is a verdict."""
     with FakeServer(fault) as server:
         judgments = judge_looks(judge_at(server), plan(2), tmp_path / "judge_responses.jsonl")
 
-    assert [j.verdict for j in judgments] == ["unparsed"] * 4
+    assert [(j.verdict, j.problem) for j in judgments] == [(verdict, problem)] * 4
     assert not qualify(judgments, spec()).fit
 
 

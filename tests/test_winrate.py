@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import QUICK, TASK, make_judgment, make_pair, make_pairs
 
-from ftgate_ext.schema import Comparison, PairVerdict
+from ftgate_ext.schema import NO_VERDICT, Comparison, PairVerdict
 from ftgate_ext.settings import Settings
 from ftgate_ext.winrate import compare_win_rates, pair_verdicts
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings(resamples=1000)
 VERDICTS: tuple[PairVerdict, ...] = get_args(PairVerdict)
-READABLE: tuple[PairVerdict, ...] = tuple(v for v in VERDICTS if v != "unparsed")
+READABLE: tuple[PairVerdict, ...] = tuple(v for v in VERDICTS if v not in NO_VERDICT)
 MIRROR: dict[PairVerdict, PairVerdict] = {
     "candidate_better": "baseline_better", "baseline_better": "candidate_better",
-    "tie": "tie", "both_bad": "both_bad", "unparsed": "unparsed",
+    "tie": "tie", "both_bad": "both_bad", "unparsed": "unparsed", "failed": "failed",
 }  # fmt: skip
 
 
@@ -57,15 +57,24 @@ def test_inconsistent_verdicts_are_a_tie(in_order: PairVerdict, exchanged: PairV
 
 @pytest.mark.parametrize("other", VERDICTS)
 def test_one_unparsed_look_makes_the_pair_unparsed(other: PairVerdict) -> None:
-    """A verdict that could not be read is never a tie."""
-    assert verdict_of(make_pair("a", "unparsed", other)) == "unparsed"
-    assert verdict_of(make_pair("a", other, "unparsed")) == "unparsed"
+    """A verdict that could not be read is never a tie; a request that failed is another matter."""
+    expected = "failed" if other == "failed" else "unparsed"
+    assert verdict_of(make_pair("a", "unparsed", other)) == expected
+    assert verdict_of(make_pair("a", other, "unparsed")) == expected
+
+
+@pytest.mark.parametrize("other", VERDICTS)
+def test_one_failed_request_makes_the_pair_failed(other: PairVerdict) -> None:
+    """The judge did not fail to answer: nobody could ask it."""
+    assert verdict_of(make_pair("a", "failed", other)) == "failed"
+    assert verdict_of(make_pair("a", other, "failed")) == "failed"
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_one_order_alone_is_no_verdict(verdict: PairVerdict) -> None:
     """Without the exchanged look nobody knows what the position did."""
-    assert verdict_of([make_judgment("a", verdict)]) == "unparsed"
+    expected = "failed" if verdict == "failed" else "unparsed"
+    assert verdict_of([make_judgment("a", verdict)]) == expected
 
 
 def test_identical_answers_are_a_tie() -> None:
@@ -107,7 +116,7 @@ def test_a_pair_judged_again_counts_once() -> None:
 def test_ties_count_half_and_unparsed_pairs_are_left_out() -> None:
     """Twelve wins, four losses, two ties, two both bad: 14 of 20; five unreadable are counted."""
     verdicts: list[PairVerdict] = ["candidate_better"] * 12 + ["baseline_better"] * 4
-    verdicts += ["tie"] * 2 + ["both_bad"] * 2 + ["unparsed"] * 5
+    verdicts += ["tie"] * 2 + ["both_bad"] * 2 + ["unparsed"] * 3 + ["failed"] * 2
 
     comparison = win_rate(make_pairs(verdicts))
 
@@ -117,7 +126,7 @@ def test_ties_count_half_and_unparsed_pairs_are_left_out() -> None:
     assert comparison.difference.value == pytest.approx(0.2)
     assert (comparison.n_pairs, comparison.n_excluded) == (20, 5)
     assert comparison.counts == {
-        "wins": 12, "losses": 4, "ties": 2, "both_bad": 2, "unparsed": 5,
+        "wins": 12, "losses": 4, "ties": 2, "both_bad": 2, "unparsed": 3, "failed": 2,
     }  # fmt: skip
     # 16 decided pairs, 4 or fewer on one side: 2 (1 + 16 + 120 + 560 + 1820) / 2^16
     assert comparison.tests[0].p == pytest.approx((2 * 2517 - 1820) / 2**16)

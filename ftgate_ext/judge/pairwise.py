@@ -11,23 +11,33 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ftgate_ext.inference.client import Endpoint, Request, ask_all
+from ftgate_ext.inference.client import Asker, Endpoint, Request, ask_all
 from ftgate_ext.inference.journal import Journal
+from ftgate_ext.judge.conversations import answer_text
 from ftgate_ext.judge.protocol import (
+    ResponseFormat,
     Verdict,
     fingerprint,
     pairwise_prompt,
-    parse_verdict,
     verdict_schema,
 )
+from ftgate_ext.judge.reading import FAILED, Reading, read_verdict
 from ftgate_ext.runs import pair_records
-from ftgate_ext.schema import Judgment, PairVerdict, Response, Role
+from ftgate_ext.schema import (
+    JudgeVerdict,
+    Judgment,
+    PairVerdict,
+    Response,
+    Role,
+    VerdictProblem,
+)
 from ftgate_ext.scores import is_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ftgate_ext.judge.recorded import Recorded
     from ftgate_ext.runs import Record
 
 Side = Literal["candidate", "baseline"]
@@ -41,20 +51,33 @@ class Judge:
     max_tokens: int
     seed: int
     max_reasoning_chars: int | None = None
+    response_format: ResponseFormat = "json_schema"
+    recorded: Recorded | None = None
+    """Verdicts given earlier, instead of an endpoint that is asked."""
+    ask: Asker = ask_all
+    """How the endpoint is asked: one request at a time, or in batches."""
 
     @property
     def parameters(self) -> dict[str, object]:
         """What is sent besides the prompt."""
         verdict = verdict_schema(self.max_reasoning_chars)
-        schema = {"name": "verdict", "strict": True, "schema": verdict}
-        return {
+        return self.parameters_for("verdict", verdict)
+
+    def parameters_for(self, name: str, schema: dict[str, object]) -> dict[str, object]:
+        """What is sent besides the prompt, with the schema where the endpoint enforces one."""
+        form: dict[str, object] = {"type": self.response_format}
+        if self.response_format == "json_schema":
+            form["json_schema"] = {"name": name, "strict": True, "schema": schema}
+        sent: dict[str, object] = {
             "temperature": 0, "seed": self.seed, "max_tokens": self.max_tokens,
-            "response_format": {"type": "json_schema", "json_schema": schema},
         }  # fmt: skip
+        return sent if self.response_format == "text" else sent | {"response_format": form}
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever the judge is no longer the same instrument."""
+        if self.recorded is not None:
+            return fingerprint(self.endpoint.model, {"recorded": self.recorded.sha256})
         return fingerprint(self.endpoint.model, self.parameters)
 
 
@@ -104,7 +127,7 @@ def plan_looks(
         orders: list[Side] = ["candidate", "baseline"]
         random.Random(f"{seed}:{baseline}:{mine.doc_hash}").shuffle(orders)
         looks += [
-            Look(task, baseline, mine.case_id, mine.doc_hash, question_of(mine), mine.answer, other.answer, first, i)
+            Look(task, baseline, mine.case_id, mine.doc_hash, question_of(mine), answer_text(mine), answer_text(other), first, i)
             for i, first in enumerate(orders)
         ]  # fmt: skip
     return looks
@@ -119,18 +142,21 @@ def judge_looks(
     """Ask the judge; identical answers are ties without a call, known answers are not asked again.
 
     Args:
-        judge: The judge.
+        judge: The judge; one with recorded verdicts is not asked.
         looks: From `plan_looks`.
         journal_path: `judge_responses.jsonl` of the run.
         on_response: Progress.
 
     Returns:
-        One judgment a look, in order. A verdict that cannot be read is `unparsed`, never a tie.
+        One judgment a look, in order. A verdict that cannot be read is `unparsed`, a request
+        that failed is `failed`; neither is ever a tie.
     """
+    if judge.recorded is not None:
+        return [_recorded(judge, judge.recorded, look) for look in looks]
     asked = [look for look in looks if not look.identical]
     journal = Journal(journal_path, reuse=True)
     try:
-        responses = ask_all(
+        responses = judge.ask(
             judge.endpoint, [_request(judge, look) for look in asked], journal, on_response
         )
     finally:
@@ -151,21 +177,48 @@ def _request(judge: Judge, look: Look) -> Request:
 
 
 def _judgment(judge: Judge, look: Look, response: Response | None) -> Judgment:
-    parsed = parse_verdict(response.text) if response and response.status == "ok" else None
-    raw = "tie" if look.identical else parsed.verdict if parsed else "unparsed"
+    reading: Reading[Verdict] = read_verdict(response) if response else Reading(None)
+    parsed = reading.verdict
+    judgment = judgment_of(judge, look, parsed.verdict if parsed else None, reading.problem)
+    return judgment.model_copy(
+        update={
+            "scores": _scores(parsed, look.first), "reasoning": parsed.reasoning if parsed else "",
+            "repaired": reading.repaired,
+            "response": response.model_copy(update={"text": ""}) if response else None,
+        }
+    )  # fmt: skip
+
+
+def _recorded(judge: Judge, recorded: Recorded, look: Look) -> Judgment:
+    found = None if look.identical else recorded.find(look)
+    if found is None:
+        return judgment_of(judge, look, None, None if look.identical else "not_recorded")
+    judgment = judgment_of(judge, look, found.verdict, found.problem)
+    mine, other = found.scores_A, found.scores_B
+    if look.first == "baseline":
+        mine, other = other, mine
+    scores = {"candidate": mine, "baseline": other} if mine and other else {}
+    return judgment.model_copy(update={"scores": scores, "reasoning": found.reasoning})
+
+
+def judgment_of(
+    judge: Judge, look: Look, verdict: JudgeVerdict | None, problem: VerdictProblem | None
+) -> Judgment:
+    """What was found at one look; without a verdict it is `unparsed`, or `failed` by its problem."""
+    no_verdict: JudgeVerdict = "failed" if problem in FAILED else "unparsed"
+    raw: JudgeVerdict = "tie" if look.identical else verdict or no_verdict
     return Judgment(
         task=look.task, case_id=look.case_id, doc_hash=look.doc_hash, baseline=look.baseline, first=look.first,
         round=look.round, judge_model=judge.endpoint.model, fingerprint=judge.fingerprint, pair_hash=look.pair_hash,
-        identical=look.identical, raw_verdict=raw, verdict=verdict_of(raw, look.first),
-        scores=_scores(parsed, look.first), reasoning=parsed.reasoning if parsed else "",
-        response=response.model_copy(update={"text": ""}) if response else None,
+        identical=look.identical, raw_verdict=raw, verdict=verdict_of(raw, look.first), problem=problem,
+        candidate_chars=len(look.candidate_answer), baseline_chars=len(look.baseline_answer),
     )  # fmt: skip
 
 
 def verdict_of(raw: str, first: Side) -> PairVerdict:
     """The judge's A and B -> candidate and baseline."""
-    if raw in ("tie", "both_bad", "unparsed"):
-        return raw  # type: ignore[return-value]  # the three that need no translation
+    if raw in ("tie", "both_bad", "unparsed", "failed"):
+        return raw  # type: ignore[return-value]  # those that need no translation
     chose_first = raw == "A_better"
     return "candidate_better" if chose_first == (first == "candidate") else "baseline_better"
 

@@ -6,12 +6,32 @@ import hashlib
 import json
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from jinja2 import Environment, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field
 
+from ftgate_ext.judge.neutral import VERSION as NEUTRAL
+from ftgate_ext.judge.neutral import neutralise, quote
+
+T = TypeVar("T", bound=BaseModel)
+TemplateName = Literal["pairwise", "rubric", "grade", "grade_reference"]
+ResponseFormat = Literal["json_schema", "json_object", "text"]
+"""What the endpoint can be asked to enforce."""
+
 CRITERIA = ("correctness", "completeness", "format", "clarity")
+VERDICTS = ("A_better", "B_better", "tie", "both_bad")
+
+_SHAPE = dict.fromkeys(CRITERIA, "1 to 5")
+_SHAPES: dict[TemplateName, dict[str, Any]] = {
+    "pairwise": {
+        "reasoning": "...", "scores_A": _SHAPE, "scores_B": _SHAPE, "verdict": " or ".join(VERDICTS),
+    },
+    "rubric": {"reasoning": "...", "scores": _SHAPE},
+    "grade": {"reasoning": "...", "score": "1 to 10"},
+    "grade_reference": {"reasoning": "...", "score": "1 to 10"},
+}  # fmt: skip
+GRADES = range(1, 11)
 
 _SCORES: dict[str, Any] = {
     "type": "object",
@@ -33,7 +53,6 @@ def verdict_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
     reasoning: dict[str, Any] = {"type": "string"}
     if max_reasoning_chars is not None:
         reasoning["maxLength"] = max_reasoning_chars
-    verdicts = ["A_better", "B_better", "tie", "both_bad"]
     # Reasoning stands first: a model that writes its verdict first only defends it afterwards.
     return {
         "type": "object",
@@ -41,9 +60,35 @@ def verdict_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
             "reasoning": reasoning,
             "scores_A": _SCORES,
             "scores_B": _SCORES,
-            "verdict": {"type": "string", "enum": verdicts},
+            "verdict": {"type": "string", "enum": list(VERDICTS)},
         },
         "required": ["reasoning", "scores_A", "scores_B", "verdict"],
+        "additionalProperties": False,
+    }
+
+
+def rubric_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
+    """The JSON Schema of a single answer's scores; see `verdict_schema`."""
+    reasoning: dict[str, Any] = {"type": "string"}
+    if max_reasoning_chars is not None:
+        reasoning["maxLength"] = max_reasoning_chars
+    return {
+        "type": "object",
+        "properties": {"reasoning": reasoning, "scores": _SCORES},
+        "required": ["reasoning", "scores"],
+        "additionalProperties": False,
+    }
+
+
+def grade_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
+    """The JSON Schema of one answer's grade from 1 to 10; see `verdict_schema`."""
+    reasoning: dict[str, Any] = {"type": "string"}
+    if max_reasoning_chars is not None:
+        reasoning["maxLength"] = max_reasoning_chars
+    return {
+        "type": "object",
+        "properties": {"reasoning": reasoning, "score": {"type": "integer", "enum": [*GRADES]}},
+        "required": ["reasoning", "score"],
         "additionalProperties": False,
     }
 
@@ -70,27 +115,78 @@ class Verdict(BaseModel):
     verdict: Literal["A_better", "B_better", "tie", "both_bad"]
 
 
-@lru_cache(maxsize=1)
-def _template_text() -> str:
-    return files("ftgate_ext.judge").joinpath("pairwise.j2").read_text(encoding="utf-8")
+class RubricVerdict(BaseModel):
+    """What the judge must answer about a single answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reasoning: str
+    scores: CriterionScores
+
+
+class GradeVerdict(BaseModel):
+    """What the judge must answer about one turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reasoning: str
+    score: int = Field(ge=1, le=10)
+
+
+@lru_cache(maxsize=8)
+def _template_text(name: TemplateName) -> str:
+    return files("ftgate_ext.judge").joinpath(f"{name}.j2").read_text(encoding="utf-8")
 
 
 def pairwise_prompt(question: str, answer_a: str, answer_b: str) -> str:
     """The judge's prompt for one pair.
 
-    Each text stands between fences with a label that is a hash of all three texts, and every
-    occurrence of the label inside them is removed: no answer can close its own fence.
+    Each text is neutralised and quoted (module `neutral`) and stands between fences with a label
+    that is a hash of all three; every occurrence of the label inside them is removed: no answer can
+    close its own fence.
+
+    Args:
+        question: What both models were asked.
+        answer_a: The answer shown first.
+        answer_b: The answer shown second.
     """
-    label = _label(question, answer_a, answer_b)
+    texts = {"question": question, "answer_a": answer_a, "answer_b": answer_b}
+    return _render("pairwise", texts)
+
+
+def rubric_prompt(question: str, answer: str) -> str:
+    """The judge's prompt for one answer by itself; fenced like a pair."""
+    return _render("rubric", {"question": question, "answer": answer})
+
+
+def grade_prompt(conversation: str, answer: str, reference: str | None = None) -> str:
+    """The judge's prompt for one turn of a conversation; fenced like a pair.
+
+    Args:
+        conversation: What was said before the answer.
+        answer: The answer to be graded.
+        reference: A right answer, for questions that have one.
+    """
+    texts = {"conversation": conversation, "answer": answer}
+    if reference is None:
+        return _render("grade", texts)
+    return _render("grade_reference", {**texts, "reference": reference})
+
+
+def _render(name: TemplateName, texts: dict[str, str]) -> str:
+    harmless = {key: neutralise(text) for key, text in texts.items()}
+    label = _label(*harmless.values())
     environment = Environment(
         autoescape=False,  # noqa: S701 - plain text for a model, no HTML
         undefined=StrictUndefined,
+        trim_blocks=True,
         keep_trailing_newline=False,
     )
-    fenced = [text.replace(label, "") for text in (question, answer_a, answer_b)]
-    return environment.from_string(_template_text()).render(
-        label=label, question=fenced[0], answer_a=fenced[1], answer_b=fenced[2]
-    )
+    fenced = {key: quote(text.replace(label, "")) for key, text in harmless.items()}
+    # Shown to all: many endpoints take a schema and do not enforce it.
+    shape = json.dumps(_SHAPES[name])
+    template = environment.from_string(_template_text(name))
+    return template.render(label=label, shape=shape, **fenced)
 
 
 def _label(*texts: str) -> str:
@@ -98,24 +194,42 @@ def _label(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
 
 
-def fingerprint(model: str, parameters: dict[str, Any]) -> str:
+def fingerprint(model: str, parameters: dict[str, Any], template: TemplateName = "pairwise") -> str:
     """sha256 of everything that makes the judge what it is: model, prompt, parameters, schema."""
-    whole = json.dumps([model, _template_text(), parameters], sort_keys=True)
+    whole = json.dumps([model, _template_text(template), NEUTRAL, parameters], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def parse_verdict(text: str) -> Verdict | None:
     """Read the judge's answer; None where it is anything but exactly one verdict."""
+    return _parse(text, Verdict)
+
+
+def parse_rubric(text: str) -> RubricVerdict | None:
+    """Read the scores of a single answer; None where it is anything but exactly them."""
+    return _parse(text, RubricVerdict)
+
+
+def parse_grade(text: str) -> GradeVerdict | None:
+    """Read the grade of one answer; None where it is anything but exactly one."""
+    return _parse(text, GradeVerdict)
+
+
+def _parse(text: str, kind: type[T]) -> T | None:
     try:
-        json.loads(text, object_pairs_hook=_keys_once)
-        return Verdict.model_validate_json(text.strip())
+        json.loads(text, object_pairs_hook=keys_once)
+        return kind.model_validate_json(text.strip())
     except (ValueError, RecursionError):  # ValidationError is a ValueError
         return None
 
 
-def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class RepeatedKeyError(ValueError):
     """A key that stands there twice could be two verdicts, of which the last would count."""
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json's object_pairs_hook; raises RepeatedKeyError."""
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise RepeatedKeyError("a key stands there twice")
     return content
