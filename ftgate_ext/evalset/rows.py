@@ -156,12 +156,21 @@ def load_task_data(
     Raises:
         EvalSetError: See `load_cases`.
     """
-    from datasets import Dataset
-
     path = resolve_data_file(file, config_source)
     cases = load_cases(path, tuple(required or ()))
     source = config_source or "inline"
     loaded_sets[source] = LoadedSet(path, file_sha256(path), len(cases), source)
+    return as_columns(cases, path)
+
+
+def as_columns(cases: list[Case], path: Path) -> dict[str, Any]:
+    """Rows as lm-eval wants them; `path` stands in error messages.
+
+    Raises:
+        EvalSetError: A column holds values that do not fit together.
+    """
+    from datasets import Dataset
+
     keys = list(dict.fromkeys(key for case in cases for key in case))
     try:
         return {"test": Dataset.from_dict({k: _column([c.get(k) for c in cases]) for k in keys})}

@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ftgate_ext.evalset.importers.gather import Imported, gather, write_rows
+from ftgate_ext.evalset.importers.safety import (
+    SAFETY_KINDS,
+    ImportedSafety,
+    import_safety,
+    task_name,
+    write_task,
+)
 from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
@@ -13,7 +20,10 @@ if TYPE_CHECKING:
 
     from ftgate_ext.evalset.importers.imported import Found
 
-Kind = Literal["bugsinpy", "sven", "quixbugs", "aacr", "table", "hub", "git", "real"]
+Kind = Literal[
+    "bugsinpy", "sven", "quixbugs", "aacr", "table", "hub", "git", "real",
+    "advbench", "harmbench", "strongreject", "xstest",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAPPED, LICENSED = {"table", "hub"}, {"table", "hub", "git"}
 
@@ -26,7 +36,7 @@ def import_rows(
     seed: int = 0,
     mapping: Sequence[str] = (),
     licence: str | None = None,
-) -> Imported:
+) -> Imported | ImportedSafety:
     """The rows of a source.
 
     Args:
@@ -49,6 +59,8 @@ def import_rows(
             raise EvalSetError(
                 f"{option}: has no meaning for {kind}; only for {', '.join(sorted(kinds))}."
             )
+    if kind in SAFETY_KINDS:
+        return import_safety(kind, Path(source), limit, seed)
     if kind == "real":
         if limit is not None:
             raise EvalSetError("--limit: has no meaning for real; its size is fixed.")
@@ -59,7 +71,7 @@ def import_rows(
 
 
 def write_imported(
-    found: Imported, output: Path, seed: int, *, with_card: bool, skip_bad: bool
+    found: Imported | ImportedSafety, output: Path, seed: int, *, with_card: bool, skip_bad: bool
 ) -> list[str]:
     """Write what was imported, a card beside it where asked, and say what it is.
 
@@ -70,6 +82,8 @@ def write_imported(
         found.refuse_bad()
     write_rows(found.rows, output)
     told = [*found.problems, *found.in_words(), f"Wrote {output}."]
+    if isinstance(found, ImportedSafety):
+        return [*told, _say_task(output)]
     if with_card:
         from ftgate_ext.evalset.importers.real import card_of
 
@@ -80,6 +94,14 @@ def write_imported(
             raise EvalSetError(f"{card}: cannot be written ({error.strerror}).") from None
         told.append(f"Wrote {card}.")
     return told
+
+
+def _say_task(output: Path) -> str:
+    task = write_task(output)
+    if task is None:
+        return f"{output.with_suffix('.yaml')}: left as it was."
+    entry = f"{{task: {task_name(output)}, kind: safety}}"
+    return f"Wrote {task}: name its folder in task_paths, and add {entry} to eval_sets."
 
 
 def _found(kind: str, source: str, mapping: Sequence[str], licence: str) -> Iterator[Found]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from ftgate_ext.schema import Row
+
 
 @dataclass
 class Imported:
@@ -122,7 +124,7 @@ def _first(kept: list[tuple[str, Group]]) -> list[tuple[str, Group]]:
     return sorted(kept, key=lambda pair: pair[0])
 
 
-def write_rows(rows: Sequence[ImportedRow], path: Path) -> None:
+def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write a set; a file is there whole or not at all.
 
     Raises:

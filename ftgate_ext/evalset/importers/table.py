@@ -72,7 +72,7 @@ def read_table(
     Raises:
         EvalSetError: The file cannot be read, or a mapped column is not in its head.
     """
-    rows = _csv_rows(source) if source.suffix.lower() in CSV_ENDINGS else objects_of(source)
+    rows = csv_rows(source) if source.suffix.lower() in CSV_ENDINGS else objects_of(source)
     for where, row in rows:
         if isinstance(row, Unreadable):
             yield BadRow(where, row.problem)
@@ -80,7 +80,12 @@ def read_table(
             yield case_of(row, where, mapping, source.name.split(".")[0], licence)
 
 
-def _csv_rows(source: Path) -> Iterator[tuple[str, dict[str, Any] | Unreadable]]:
+def csv_rows(source: Path) -> Iterator[tuple[str, dict[str, Any] | Unreadable]]:
+    """Every row of a CSV or TSV file and its place `file:line`.
+
+    Raises:
+        EvalSetError: The file cannot be read.
+    """
     before = csv.field_size_limit(MAX_CELL)
     delimiter = CSV_ENDINGS[source.suffix.lower()]
     try:
