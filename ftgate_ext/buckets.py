@@ -5,6 +5,7 @@ Knows arrays, settings and the types on disk; no records, no rules.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,27 @@ def count_outcomes(
             case_ids[i]: [float(a[i]), float(b[i])] for i in np.flatnonzero(fell)
         },
     }  # fmt: skip
+
+
+def count_lost(
+    lost: list[str], case_ids: list[str], labels: dict[str, list[str | None] | None]
+) -> dict[str, dict[str, int]]:
+    """How the lost cases spread over the values of fields.
+
+    Args:
+        lost: Ids of cases.
+        case_ids: Per request of the candidate.
+        labels: Field -> its value per request; None where no row has it.
+    """
+    kept = set(lost)
+    found = {}
+    for name, values in labels.items():
+        if values is not None:
+            of = {
+                i: v for i, v in zip(case_ids, values, strict=True) if i in kept and v is not None
+            }
+            found[name] = dict(sorted(Counter(of.values()).items(), key=lambda x: (-x[1], x[0])))
+    return found
 
 
 def compare_buckets(
@@ -87,6 +109,9 @@ def compare_bucket(
         by=by, bucket=name, n=len(part.left), difference=difference.estimate.value,
         standard_error=difference.standard_error,
     )  # fmt: skip
+    if part.kind != "f1":
+        own = {"candidate": float(part.left.mean()), "baseline": float(part.right.mean())}
+        bucket = bucket.model_copy(update=own)
     if part.kind != "binary" or clusters is not None:
         return bucket
     a, b = part.left[:, 0], part.right[:, 0]

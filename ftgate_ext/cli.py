@@ -7,34 +7,50 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from ftgate_ext import __version__
 from ftgate_ext.errors import WRONG_USE, FtgateError
 from ftgate_ext.evalset_cli import app as evalset_app
+from ftgate_ext.judge_cli import app as judge_app
+from ftgate_ext.options_cli import (
+    AsJson,
+    ExecutorOption,
+    Latency,
+    LatencyConcurrency,
+    PolicyFile,
+    Quiet,
+    RayAddress,
+    RunDir,
+    RunDirOption,
+)
+from ftgate_ext.review_cli import notebook, review
+from ftgate_ext.signals_cli import alerts, traces
+from ftgate_ext.terminal import answer, show, show_json
+from ftgate_ext.trainlog_cli import trainlog
+from ftgate_ext.view_cli import history, view
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Decision
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="The release decision for a fine-tuned language model: GO, NO-GO or INCONCLUSIVE.",
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 app.add_typer(evalset_app, name="evalset")
-
-PolicyFile = Annotated[Path, typer.Argument(metavar="GATE.YAML", help="The policy.")]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-RunDirOption = Annotated[
-    Optional[Path], typer.Option("--run-dir", help="Run folder to make or to resume.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+app.add_typer(judge_app, name="judge")
+app.command()(trainlog)
+app.command()(history)
+app.command()(view)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        show(__version__)
         raise typer.Exit
 
 
@@ -60,13 +76,15 @@ def init(
     production: Annotated[
         Optional[str], typer.Option(help="Base URL of the production model's server.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a commented gate.yaml to start from."""
     from ftgate_ext.starter import write_starter
 
     written, to_edit = write_starter(path, {"candidate": candidate, "production": production})
     edit = f"Edit {', '.join(to_edit)}, then run" if to_edit else "Next:"
-    typer.echo(f"Wrote {written}. {edit} `ftgate check {written}`.")
+    text = f"Wrote {written}. {edit} `ftgate check {written}`."
+    answer({"policy": str(written), "to_edit": to_edit}, text, as_json=as_json)
 
 
 @app.command()
@@ -80,45 +98,92 @@ def plan(
         Optional[list[str]],
         typer.Option(metavar="RULE", help="Accept that this rule cannot decide. Repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what the rules can see at the size of their sets, and what it will cost."""
     from ftgate_ext.plan import make_plan
     from ftgate_ext.report.plan import plan_text, refusal_line
 
     planned = make_plan(policy_file, from_run, allow or ())
-    typer.echo(planned.model_dump_json(indent=2) if as_json else plan_text(planned))
+    answer(planned, plan_text(planned), as_json=as_json)
     for rule in planned.refused:
-        typer.echo(f"ftgate: {refusal_line(rule)}", err=True)
+        show(f"ftgate: {refusal_line(rule)}", error=True)
     if planned.refused:
         raise typer.Exit(WRONG_USE)
 
 
 @app.command()
-def check(policy_file: PolicyFile = Path("gate.yaml")) -> None:
+def check(policy_file: PolicyFile = Path("gate.yaml"), as_json: AsJson = False) -> None:
     """Check policy, eval sets, keys and endpoints, before anything is spent."""
     from ftgate_ext.doctor import check_policy
 
-    for line in check_policy(policy_file):
-        typer.echo(line)
+    found: dict[str, Any] = {"ok": True, "lines": [], "problems": []}
+    try:
+        for line in check_policy(policy_file):
+            found["lines"].append(line)
+            if not as_json:
+                show(line)
+    except FtgateError as error:
+        found |= {"ok": False, "problems": str(error).splitlines()}
+        raise
+    finally:
+        if as_json and found["lines"] + found["problems"]:
+            show_json(found)
 
 
 @app.command()
 def run(
-    policy_file: PolicyFile = Path("gate.yaml"), run_dir: RunDirOption = None, quiet: Quiet = False
+    policy_file: PolicyFile = Path("gate.yaml"),
+    run_dir: RunDirOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddress = "auto",
+    latency: Latency = False,
+    latency_concurrency: LatencyConcurrency = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask every model every eval set. The same command again resumes."""
     from ftgate_ext.gate import run_policy
+    from ftgate_ext.runs import load_manifest
+    from ftgate_ext.schema import to_json
 
-    typer.echo(f"Run folder: {run_policy(policy_file, run_dir, quiet=quiet)}")
+    on_ray = _ray_address(executor, ray_address)
+    folder = run_policy(
+        policy_file, run_dir, quiet=quiet, on_ray=on_ray,
+        latency=latency_concurrency if latency else None,
+    )  # fmt: skip
+    document = {"run_dir": str(folder), "run": to_json(load_manifest(folder))} if as_json else None
+    answer(document, f"Run folder: {folder}", as_json=as_json)
 
 
 @app.command()
-def judge(run_dir: RunDir, quiet: Quiet = False) -> None:
-    """Judge pairs of answers in both orders, and the judge itself."""
-    from ftgate_ext.gate import judge_policy
+def label(
+    pairs: Annotated[
+        Path, typer.Option(metavar="RUN", help="A run folder, its pairs judged or not yet.")
+    ],
+    labeller: Annotated[str, typer.Option(help="Who labels.")],
+    n: Annotated[int, typer.Option("--n", help="Pairs to draw in all.", min=1)] = 100,
+    against: Annotated[
+        Optional[str],
+        typer.Option(metavar="ROLE", help="The other model; the judge's first when left out."),
+    ] = None,
+    by: Annotated[
+        Optional[str],
+        typer.Option(metavar="FIELD", help="Draw as many pairs for every value of this field."),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(help="Share of the pairs that two label.", min=0, max=1)
+    ] = 0.2,
+    page: Annotated[bool, typer.Option("--page", help="On a page of this machine.")] = False,
+    port: Annotated[int, typer.Option(help="Port for --page; 0 takes a free one.", min=0)] = 0,
+) -> None:
+    """Let an expert compare answers blind; the same command goes on. Corrects the judge's win rate."""
+    from ftgate_ext.judge.pair_labels import label_run
 
-    typer.echo(judge_policy(run_dir, quiet=quiet))
+    told = label_run(
+        pairs, labeller, n, against, by, overlap, port=port if page else None, ask=input, tell=show,
+    )  # fmt: skip
+    show(told)
 
 
 @app.command()
@@ -139,14 +204,15 @@ def compare(
             help="Row field that says which cases belong together, for role=folder pairs."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Paired statistics: comparisons.json and findings.json."""
     from ftgate_ext.gate import compare_any
     from ftgate_ext.report.tables import comparison_table
 
     comparisons, folder = compare_any(runs, output, cluster)
-    typer.echo(comparison_table(comparisons))
-    typer.echo(f"Wrote {folder / 'comparisons.json'} and {folder / 'findings.json'}.")
+    wrote = f"Wrote {folder / 'comparisons.json'} and {folder / 'findings.json'}."
+    answer(comparisons, f"{comparison_table(comparisons)}\n{wrote}", as_json=as_json)
 
 
 @app.command()
@@ -155,11 +221,15 @@ def decide(
     policy: Annotated[
         Optional[Path], typer.Option("--policy", help="Other rules than the run's own.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Apply the rules: decision.json. Exits with 0, 1 or 3."""
+    from ftgate_ext.report.tables import decision_table
     from ftgate_ext.stages import decide_run
 
-    _finish(decide_run(run_dir, policy))
+    decision = decide_run(run_dir, policy)
+    answer(decision, decision_table(decision), as_json=as_json)
+    raise typer.Exit(decision.exit_code)
 
 
 @app.command()
@@ -174,6 +244,7 @@ def audit(
     ] = 5.0,
     seed: Annotated[Optional[int], typer.Option(help="The policy's when left out.")] = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate how often the policy is wrong on data like these: audit.json."""
     from ftgate_ext.audit.stage import AUDIT, audit_run
@@ -185,29 +256,35 @@ def audit(
             run_dir, policy, simulations, seed,
             improvement_pt=improvement_pt, on_progress=progress.advance,
         )  # fmt: skip
-    typer.echo(audit_table(found))
-    typer.echo(f"Wrote {run_dir / AUDIT}; `ftgate report` shows it.")
+    text = f"{audit_table(found)}\nWrote {run_dir / AUDIT}; `ftgate report` shows it."
+    answer(found, text, as_json=as_json)
 
 
 @app.command()
-def report(run_dir: RunDir) -> None:
-    """Write report.md and report.html."""
+def report(run_dir: RunDir, as_json: AsJson = False) -> None:
+    """Write report.md, report.html and error_analysis.ipynb."""
     from ftgate_ext.stages import report_run
 
     markdown, page = report_run(run_dir)
-    typer.echo(f"Wrote {markdown} and {page}.")
+    paths = {"markdown": str(markdown), "html": str(page)}
+    answer(paths, f"Wrote {markdown} and {page}.", as_json=as_json)
 
 
 @app.command()
 def gate(
-    policy_file: PolicyFile = Path("gate.yaml"), run_dir: RunDirOption = None, quiet: Quiet = False
+    policy_file: PolicyFile = Path("gate.yaml"),
+    run_dir: RunDirOption = None,
+    executor: ExecutorOption = "local",
+    ray_address: RayAddress = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """All stages in one command. Exits with 0 GO, 1 NO-GO, 3 INCONCLUSIVE."""
     from ftgate_ext.gate import run_gate
 
-    decision, folder = run_gate(policy_file, run_dir, quiet=quiet)
-    _print_decision(decision)
-    typer.echo(f"Report: {folder / 'report.html'} (and report.md)")
+    on_ray = _ray_address(executor, ray_address)
+    decision, folder = run_gate(policy_file, run_dir, quiet=quiet, on_ray=on_ray)
+    _answer_decision(decision, folder, as_json=as_json)
     raise typer.Exit(decision.exit_code)
 
 
@@ -219,46 +296,73 @@ def demo(
     ] = False,
     port: Annotated[int, typer.Option(help="Port for --serve; 0 takes a free one.")] = 0,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Three real models on this machine, from the first request to the report. Needs no key."""
     from ftgate_ext.demo import run_demo, serve_demo
 
     if serve:
-        serve_demo(port, typer.echo)
+        serve_demo(port, show)
         return
     decision, folder = run_demo(run_dir, quiet=quiet)
-    _print_decision(decision)
-    typer.echo(
-        f"Report: {folder / 'report.html'} (and report.md)\n`ftgate gate` would exit with code {decision.exit_code}."
-    )
-
-
-@app.command("tasks-path")
-def tasks_path() -> None:
-    """Print the task folder, for `lm_eval --include_path`."""
-    from ftgate_ext.assets import asset_dir
-
-    typer.echo(asset_dir("tasks"))
+    would = f"\n`ftgate gate` would exit with code {decision.exit_code}."
+    _answer_decision(decision, folder, would, as_json=as_json)
 
 
 @app.command()
-def doctor() -> None:
+def moved(
+    run_dir: RunDir, policy_file: PolicyFile = Path("gate.yaml"), as_json: AsJson = False
+) -> None:
+    """Tell a run that its models are served elsewhere now, so that it can go on there."""
+    from ftgate_ext.moved import move_run
+
+    lines = move_run(run_dir, policy_file)
+    answer({"moved": lines}, "\n".join(lines or ["No address has changed."]), as_json=as_json)
+
+
+@app.command("tasks-path")
+def tasks_path(as_json: AsJson = False) -> None:
+    """Print the task folder, for `lm_eval --include_path`."""
+    from ftgate_ext.assets import asset_dir
+
+    folder = str(asset_dir("tasks"))
+    answer({"tasks_path": folder}, folder, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
     """Say what is installed and which way lm-eval finds our tasks."""
     from ftgate_ext.doctor import diagnose
 
-    for line in diagnose():
-        typer.echo(line)
+    lines = list(diagnose())
+    answer({"lines": lines}, "\n".join(lines), as_json=as_json)
 
 
-def _print_decision(decision: Decision) -> None:
+app.command()(notebook)
+app.command()(review)
+app.command()(traces)
+app.command()(alerts)
+
+
+def _ray_address(executor: str, address: str) -> str | None:
+    if executor not in ("local", "ray"):
+        raise FtgateError(f"--executor {executor!r}: expected local or ray.")
+    return address if executor == "ray" else None
+
+
+def _answer_decision(
+    decision: Decision, folder: Path, more: str = "", *, as_json: bool = False
+) -> None:
     from ftgate_ext.report.tables import decision_table
 
-    typer.echo(decision_table(decision))
-
-
-def _finish(decision: Decision) -> None:
-    _print_decision(decision)
-    raise typer.Exit(decision.exit_code)
+    page = folder / "report.html"
+    text = f"{decision_table(decision)}\nReport: {page} (and report.md){more}"
+    document = {
+        "run_dir": str(folder),
+        "report": str(page),
+        "decision": decision.model_dump(mode="json"),
+    }
+    answer(document, text, as_json=as_json)
 
 
 def main() -> None:
@@ -266,11 +370,12 @@ def main() -> None:
     try:
         app()
     except FtgateError as error:
-        typer.echo(f"ftgate: {error}", err=True)
-        sys.exit(WRONG_USE)
-    except KeyboardInterrupt:
-        typer.echo("ftgate: interrupted; run the same command again to resume.", err=True)
-        sys.exit(130)
+        show(f"ftgate: {error}", error=True)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer makes this of a KeyboardInterrupt, and says nothing
+            show("ftgate: interrupted; run the same command again to resume.", error=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -5,27 +5,30 @@ Knows scores and statistics; no rules, no thresholds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.buckets import compare_buckets, count_outcomes
+from ftgate_ext.break_even import find_break_evens
+from ftgate_ext.buckets import compare_buckets, count_lost, count_outcomes
+from ftgate_ext.case_scores import perplexity_note
+from ftgate_ext.costs import reprice
 from ftgate_ext.estimates import estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.interleaved import LATENCIES
+from ftgate_ext.judge.correction import BesideJudge, compare_judged
+from ftgate_ext.labelled import label_figures, sweep_scores
 from ftgate_ext.operations import compare_operations, measure_operations
 from ftgate_ext.pairing import (
     Cases,
-    CaseScores,
     Join,
     Kind,
     PairedScores,
-    average_repeats,
-    find_cases,
     join_cases,
     kind_of,
-    number_clusters,
     pair_scores,
 )
+from ftgate_ext.pass_at_k import read_k
+from ftgate_ext.robustness import compare_perturbed, measure_consistency
 from ftgate_ext.schema import (
     ROLES,
     Comparison,
@@ -36,42 +39,28 @@ from ftgate_ext.schema import (
     Role,
     RunError,
 )
-from ftgate_ext.scores import TaskScores, join_tasks
+from ftgate_ext.scores import TaskScores
 from ftgate_ext.settings import Alphas, Settings
 from ftgate_ext.stats.f1 import f1_of_sums
-from ftgate_ext.winrate import compare_win_rates
+from ftgate_ext.tables import (
+    Table,
+    Tables,
+    clusters_of,
+    directions,
+    is_better_high,
+    make_tables,
+    metrics_in,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ftgate_ext.interleaved import Interleaved
     from ftgate_ext.scores import ModelScores
 
 Array = np.ndarray[Any, Any]
 
 NO_F1 = "there is no F1: nothing to find, and nothing was reported"
-
-
-@dataclass
-class _Table:
-    """One task of one model, with what is computed from it once."""
-
-    scores: TaskScores
-    cases: Cases
-    by_metric: dict[str, CaseScores] = field(default_factory=dict)
-
-    def metric(self, name: str) -> CaseScores:
-        """Scores per case; none of them known where the task has no such metric."""
-        if name not in self.by_metric:
-            self.by_metric[name] = average_repeats(self.scores, self.cases, name)
-        return self.by_metric[name]
-
-    def is_numeric(self, name: str) -> bool:
-        """Whether the scores of a metric are numbers, as far as there are any."""
-        column = self.scores.columns.get(name)
-        return column is None or column.is_numeric
-
-
-Tables = dict[Role, dict[str, _Table]]
 
 
 def compare_models(
@@ -80,6 +69,8 @@ def compare_models(
     run_id: str,
     relative_to: Path,
     settings: Settings | None = None,
+    interleaved: Interleaved | None = None,
+    beside: BesideJudge | None = None,
 ) -> Comparisons:
     """Compare the candidate with every other model on every metric of every task and group.
 
@@ -88,7 +79,9 @@ def compare_models(
         judgments: All verdicts of the judge, possibly none.
         run_id: For the record.
         relative_to: Folder that `sources` are named relative to.
-        settings: Resamples, seed, level, clusters, buckets and corrections.
+        settings: Resamples, seed, level, clusters, buckets, corrections and prices.
+        interleaved: Latencies of models asked in turn, where they were.
+        beside: Human labels on judged pairs, and where judging ended early.
 
     Raises:
         RunError: No candidate, or nothing to compare it with.
@@ -100,60 +93,74 @@ def compare_models(
             f"models with results: {found}; expected the candidate and at least one other. Run them first."
         )
     roles = [r for r in ROLES if r in models]
-    tables: Tables = {r: _tables(models[r]) for r in roles}
+    tables: Tables = {r: make_tables(models[r]) for r in roles}
     tasks = list(dict.fromkeys(t for r in roles for t in tables[r]))
-    better = _directions(models, tasks)
+    better = directions(models, tasks)
     levels = [level for task in tasks for level in _levels(tables, task, better, settings)]
     pairs = [
         comparison
         for task in tasks for role in roles if role != "candidate" and task in tables[role]
         for comparison in _compare_task(tables, task, role, better, settings)
     ]  # fmt: skip
-    pairs += compare_win_rates(judgments, settings)
-    measured = {r: models[r].tasks for r in roles}
-    operations = [o for r in roles for o in measure_operations(r, measured[r], settings)]
+    own, between = label_figures(tables, settings)
+    levels, pairs = levels + own, pairs + between
+    pairs += compare_judged(judgments, beside or BesideJudge(), models["candidate"], settings)
     return Comparisons(
-        run_id=run_id, roles=roles, groups=models["candidate"].groups, levels=levels, comparisons=pairs, operations=operations,
-        ratios=[x for r in roles[1:] for x in compare_operations(measured, r, settings)],
+        run_id=run_id, roles=roles, groups=models["candidate"].groups, levels=levels, comparisons=pairs,
+        sweeps=sweep_scores(tables), **_operations(models, roles, settings, interleaved),
+        **_against_themselves(tables, list(models["candidate"].groups), better, settings),
         look=settings.look, selected_from=settings.selected_from,
-        sources={r: [_relative(p, relative_to) for p in models[r].sources] for r in roles},
+        sources={r: _sources(r, models[r], relative_to, interleaved) for r in roles},
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
+
+
+def _operations(
+    models: dict[Role, ModelScores],
+    roles: list[Role],
+    settings: Settings,
+    interleaved: Interleaved | None,
+) -> dict[str, Any]:
+    """Fields of Comparisons: what the answers took, and what that costs."""
+    measured = {r: reprice(models[r], settings.prices.get(r)).tasks for r in roles}
+    own = [o for r in roles for o in measure_operations(r, measured[r], settings, interleaved)]
+    return {
+        "operations": own, "prices": settings.prices,
+        "ratios": [x for r in roles[1:] for x in compare_operations(measured, r, settings, interleaved)],
+        "break_even": find_break_evens(settings.prices, own),
+        "latency_run": interleaved.run if interleaved else None,
+    }  # fmt: skip
+
+
+def _sources(
+    role: Role, model: ModelScores, folder: Path, interleaved: Interleaved | None
+) -> list[str]:
+    """The files that a model's figures come from, with that of its interleaved latencies."""
+    timed = [f"{role}/{LATENCIES}"] if interleaved and role in interleaved.responses else []
+    return [_relative(path, folder) for path in model.sources] + timed
 
 
 def _relative(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
-def _tables(model: ModelScores) -> dict[str, _Table]:
-    """Every task, then every group of tasks as one."""
-    whole = dict(model.tasks)
-    for group, leaves in model.groups.items():
-        whole[group] = join_tasks(group, [model.tasks[leaf] for leaf in leaves])
-    return {task: _Table(scores, find_cases(scores)) for task, scores in whole.items()}
-
-
-def _directions(
-    models: dict[Role, ModelScores], tasks: list[str]
-) -> dict[str, dict[str, bool | None]]:
-    """Task -> metric -> whether more is better, as the candidate's results say."""
-    mine = models["candidate"]
-    known: dict[str, dict[str, bool | None]] = {
-        t: {**mine.higher_is_better.get(t, {})} for t in tasks
-    }
-    for group, leaves in mine.groups.items():
-        known[group] = {k: v for leaf in leaves for k, v in known.get(leaf, {}).items()}
-    return known
-
-
-def _is_better_high(better: dict[str, dict[str, bool | None]], task: str, metric: str) -> bool:
-    # lm-eval writes null where a task does not say
-    return better[task].get(metric.partition(",")[0]) is not False
-
-
-def _metrics(tables: Tables, task: str) -> list[str]:
-    mine = [by_task[task].scores.columns for by_task in tables.values() if task in by_task]
-    return list(dict.fromkeys(name for columns in mine for name in columns))
+def _against_themselves(
+    tables: Tables, groups: list[str], better: dict[str, dict[str, bool | None]], settings: Settings
+) -> dict[str, Any]:
+    """Every model on perturbed cases and over repeats; a group has none beside its tasks'."""
+    perturbed, consistency = [], []
+    for role, by_task in tables.items():
+        for task, table in by_task.items():
+            if task in groups:
+                continue
+            names = {
+                m: is_better_high(better, task, m)
+                for m in metrics_in(tables, task)
+                if read_k(m) is None
+            }
+            perturbed += compare_perturbed(role, table, names, settings, compare_pairs)
+            consistency += measure_consistency(role, table, list(names), settings)
+    return {"perturbed": perturbed, "consistency": consistency}
 
 
 # --- each model by itself
@@ -167,16 +174,16 @@ def _levels(
             tables[role].get(task),
             Level(
                 task=task, metric=metric, role=role,
-                higher_is_better=_is_better_high(better, task, metric),
+                higher_is_better=is_better_high(better, task, metric),
                 alpha_one_sided=settings.alphas(task).one_sided,
             ),
             settings,
         )
-        for metric in _metrics(tables, task) for role in tables
+        for metric in metrics_in(tables, task) for role in tables
     ]  # fmt: skip
 
 
-def _level(table: _Table | None, level: Level, settings: Settings) -> Level:
+def _level(table: Table | None, level: Level, settings: Settings) -> Level:
     if table is None:
         return level.model_copy(update={"unavailable": "this model was not asked"})
     level = level.model_copy(update={"n_unscored": sum(table.scores.unanswered)})
@@ -190,7 +197,7 @@ def _level(table: _Table | None, level: Level, settings: Settings) -> Level:
     kind = kind_of(scores.values.shape[1], is_binary=scores.is_pass_fail and scores.repeats == 1)
     if kind == "f1" and not scores.values[kept].any():
         return level.model_copy(update={"unavailable": NO_F1})
-    clusters = _clusters(table, table.cases.first[kept], settings)
+    clusters = clusters_of(table, table.cases.first[kept], settings)
     bound = estimate_level(
         kind, scores.values[kept], clusters, settings, settings.alphas(level.task),
         is_pass_fail=scores.is_pass_fail,
@@ -201,11 +208,6 @@ def _level(table: _Table | None, level: Level, settings: Settings) -> Level:
         "n_clusters": None if clusters is None else len(np.unique(clusters)),
     }
     return level.model_copy(update=dict(bound) | shape)
-
-
-def _clusters(table: _Table, requests: Array, settings: Settings) -> Array | None:
-    labels = table.scores.fields.get(settings.cluster_field(table.scores.task))
-    return number_clusters(labels, requests)
 
 
 # --- two models on the same cases
@@ -219,7 +221,7 @@ def _compare_task(
     settings: Settings,
 ) -> list[Comparison]:
     other = tables[baseline][task]
-    mine = tables["candidate"].get(task) or _Table(
+    mine = tables["candidate"].get(task) or Table(
         TaskScores(task), Cases({}, np.empty(0, np.int64), np.empty(0, np.int64))
     )
     join = join_cases(mine.scores, mine.cases, other.scores, other.cases)
@@ -229,16 +231,16 @@ def _compare_task(
             Comparison(
                 task=task, metric=metric, kind="mean", baseline=baseline, n_pairs=0, n_excluded=0,
                 n_unpaired=join.n_unpaired, n_prompts_differ=join.n_prompts_differ,
-                higher_is_better=_is_better_high(better, task, metric),
+                higher_is_better=is_better_high(better, task, metric),
             ),
             settings,
         )
-        for metric in _metrics(tables, task)
+        for metric in metrics_in(tables, task)
     ]  # fmt: skip
 
 
 def _compare_metric(
-    mine: _Table, other: _Table, join: Join, comparison: Comparison, settings: Settings
+    mine: Table, other: Table, join: Join, comparison: Comparison, settings: Settings
 ) -> Comparison:
     if not all(table.is_numeric(comparison.metric) for table in (mine, other)):
         return comparison.model_copy(update={"unavailable": "the scores are no numbers"})
@@ -254,13 +256,20 @@ def _compare_metric(
         return comparison.model_copy(update={"unavailable": why})
     if pairs.kind == "f1" and not (pairs.left.any() and pairs.right.any()):
         return comparison.model_copy(update={"unavailable": NO_F1})
-    clusters = _clusters(mine, pairs.requests, settings)
+    clusters = clusters_of(mine, pairs.requests, settings)
     filled = compare_pairs(pairs, clusters, comparison, settings)
+    note = perplexity_note(
+        comparison.metric, float(pairs.left[:, 0].mean()), float(pairs.right[:, 0].mean())
+    )
+    filled.notes += [note] if note else []
     update: dict[str, Any] = {}
     if pairs.is_pass_fail:
         ids = [mine.scores.case_ids[i] for i in pairs.requests]
         update |= count_outcomes(pairs, ids, higher_is_better=comparison.higher_is_better)
     by = settings.buckets.get((comparison.task, comparison.metric), [])
+    if update.get("lost_cases") and by:
+        labels = {name: mine.scores.fields.get(name) for name in by}
+        update["lost_by"] = count_lost(update["lost_cases"], mine.scores.case_ids, labels)
     update["buckets"] = [
         bucket
         for name in by

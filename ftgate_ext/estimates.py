@@ -47,8 +47,6 @@ FEW_CHANGES = 20
 """Below, averages of pass/fail are taken for single answers (`stats.partial_passes` says why)."""
 TAIL_RESAMPLES = 10
 """Fewer resamples beyond a limit do not make one."""
-MOST_FLIPS = 100_000
-"""Exchanged signs reach no test level below one in so many."""
 
 
 @dataclass(frozen=True)
@@ -288,10 +286,10 @@ def _flip(
     differences: Array, clusters: Array | None, level: float, settings: Settings
 ) -> MeanTest | NoLimits:
     """The sign-flip test, where so many flips reach the level at all."""
-    if MOST_FLIPS * (1 - level) < 1:
-        why = f"{MOST_FLIPS:,} exchanges of signs do not reach the level {level:.8g} of this look or selection"
+    if settings.flips * (1 - level) < 1:
+        why = f"{settings.flips:,} exchanges of signs do not reach the level {level:.8g} of this look or selection"
         return NoLimits(float(differences.mean()), len(differences), why)
-    return sign_flip(differences, clusters, level, settings.seed, MOST_FLIPS)
+    return sign_flip(differences, clusters, level, settings.seed, settings.flips)
 
 
 def _from_tests(

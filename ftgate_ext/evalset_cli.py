@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+from ftgate_ext.options_cli import AsJson
+from ftgate_ext.terminal import answer, show
 
 app = typer.Typer(
     help="Build, prove, measure and version eval sets.",
@@ -16,7 +20,6 @@ Sources = Annotated[
     Optional[Path],
     typer.Option(help="Folder of YAML sources; the package's own when left out."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Files = Annotated[
     Optional[list[Path]],
     typer.Argument(metavar="SET.jsonl...", help="The shipped sets when left out."),
@@ -42,6 +45,7 @@ def build(
         bool,
         typer.Option("--check", help="Write nothing; exit with 1 where files differ or rows lack."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the shipped sets from their sources: JSONL, manifest and the tables of the cards."""
     from ftgate_ext.evalset.build import SEED, build_sets
@@ -51,14 +55,16 @@ def build(
     differing = built.differing(folder)
     if not check:
         built.write(folder)
-    typer.echo(", ".join(f"{name} {n}" for name, n in built.rows.items()) + " rows")
-    for line in built.lacking:
-        typer.echo(line)
+    lines = [", ".join(f"{name} {n}" for name, n in built.rows.items()) + " rows", *built.lacking]
     if check:
-        for name in differing:
-            typer.echo(f"{folder / name}: not as the sources give it; run `ftgate evalset build`.")
+        wrong = "not as the sources give it; run `ftgate evalset build`."
+        lines += [f"{folder / name}: {wrong}" for name in differing]
+    else:
+        lines.append(f"{folder}: {len(differing)} of {len(built.files)} files written anew.")
+    document = {"rows": built.rows, "lacking": built.lacking, "differing": differing}
+    answer(document, "\n".join(lines), as_json=as_json)
+    if check:
         raise typer.Exit(1 if differing or built.lacking else 0)
-    typer.echo(f"{folder}: {len(differing)} of {len(built.files)} files written anew.")
 
 
 @app.command()
@@ -71,6 +77,7 @@ def verify(
     every: Annotated[
         bool, typer.Option("--all", help="Prove every case of the sources, picked or not.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove labels again by running code in the sandbox. Exits with 1 where a proof fails."""
     from ftgate_ext.evalset.verify import verify_set, verify_sources
@@ -81,10 +88,9 @@ def verify(
     else:
         found = verify_set(file or _golden() / "codereview_golden.jsonl", folder)
     shown = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.outcomes.items()))
-    typer.echo(f"{found.cases} cases labelled by execution, {found.proofs} proofs: {shown}.")
-    for line in found.failures:
-        typer.echo(line)
-    typer.echo(f"{len(found.failures)} failures.")
+    head = f"{found.cases} cases labelled by execution, {found.proofs} proofs: {shown}."
+    lines = [head, *found.failures, f"{len(found.failures)} failures."]
+    answer(dataclasses.asdict(found), "\n".join(lines), as_json=as_json)
     raise typer.Exit(1 if found.failures else 0)
 
 
@@ -95,7 +101,7 @@ def report(files: Files = None, as_json: AsJson = False) -> None:
     from ftgate_ext.evalset.quality_words import quality_text
 
     measured = measure_sets(files or sorted(_golden().glob("codereview_*.jsonl")))
-    typer.echo(measured.model_dump_json(indent=2) if as_json else quality_text(measured))
+    answer(measured, quality_text(measured), as_json=as_json)
     raise typer.Exit(1 if measured.problems else 0)
 
 
@@ -113,7 +119,7 @@ def diff(
 
     here = Path()
     found = compare_states(read_state(before, here), read_state(after, here), runs)
-    typer.echo(found.model_dump_json(indent=2) if as_json else changes_text(found))
+    answer(found, changes_text(found), as_json=as_json)
 
 
 @app.command()
@@ -122,13 +128,14 @@ def freeze(
     version: Annotated[
         Optional[str], typer.Option(help="major.minor.patch; chosen by what changed when left out.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give sets a version, in manifest.json and versions.jsonl beside them."""
     from ftgate_ext.evalset.versions import freeze as freeze_set
 
-    for file in files:
-        frozen = freeze_set(file, version)
-        typer.echo(f"{frozen.set}@{frozen.version}: {frozen.rows} rows, sha256 {frozen.sha256}")
+    frozen = [freeze_set(file, version) for file in files]
+    lines = [f"{f.set}@{f.version}: {f.rows} rows, sha256 {f.sha256}" for f in frozen]
+    answer([f.model_dump(mode="json") for f in frozen], "\n".join(lines), as_json=as_json)
 
 
 @app.command()
@@ -170,7 +177,7 @@ def leakage(
     cases = [t for file in sets for t in load_texts(file, column)] if sets else shipped_texts()
     limits = Thresholds(containment, near, reworded)
     found = find_leakage(cases, [*train, *(more or ())], limits, processes)
-    typer.echo(found.model_dump_json(indent=2) if as_json else leakage_text(found))
+    answer(found, leakage_text(found), as_json=as_json)
     raise typer.Exit(1 if found.cases else 0)
 
 
@@ -213,7 +220,7 @@ def hygiene(
     )
     prices = Prices(price_per_mtok, epochs)
     found = check_training([*train, *(more or ())], valid or (), limits, prices, processes)
-    typer.echo(found.model_dump_json(indent=2) if as_json else hygiene_text(found))
+    answer(found, hygiene_text(found), as_json=as_json)
     raise typer.Exit(1 if found.is_serious else 0)
 
 
@@ -222,7 +229,8 @@ def import_set(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help="bugsinpy, sven, quixbugs, aacr, table, hub, git or real."
+            metavar="KIND",
+            help="bugsinpy, sven, quixbugs, aacr, table, hub, git, real; of safety: advbench, harmbench, strongreject, xstest.",
         ),
     ],
     source: Annotated[
@@ -248,6 +256,7 @@ def import_set(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="List bad rows, and import the others.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn public or own data into rows of an eval set."""
     from ftgate_ext.evalset.importers.choose import import_rows, write_imported
@@ -258,8 +267,9 @@ def import_set(
     found = import_rows(
         kind, place, limit=limit, seed=seed, mapping=mapping or (), licence=licence
     )  # fmt: skip
-    for line in write_imported(found, output, seed, with_card=kind == "real", skip_bad=skip_bad):
-        typer.echo(line)
+    lines = write_imported(found, output, seed, with_card=kind == "real", skip_bad=skip_bad)
+    document = {"file": str(output), "rows": len(found.rows), "lines": lines}
+    answer(document, "\n".join(lines), as_json=as_json)
 
 
 @app.command()
@@ -281,21 +291,28 @@ def label(
     if page is None:
         from ftgate_ext.evalset.label_terminal import label_in_terminal
 
-        label_in_terminal(labelling, input, typer.echo)
+        label_in_terminal(labelling, input, show)
     else:
         from ftgate_ext.evalset.label_page import serve_page
 
-        serve_page(labelling, page, typer.echo)
-    typer.echo(f"Labels: {labelling.labels_file}")
+        serve_page(labelling, page, show)
+    show(f"Labels: {labelling.labels_file}")
 
 
 @app.command()
 def agreement(
     files: Annotated[list[Path], typer.Argument(metavar="LABELS.jsonl...")], as_json: AsJson = False
 ) -> None:
-    """Say how far labellers agree (Cohen's kappa), and list the cases to adjudicate."""
+    """Say how far labellers agree (Cohen's kappa), and list the cases or pairs to adjudicate."""
     from ftgate_ext.evalset.agreement import agreement_text, measure_agreement
     from ftgate_ext.evalset.label import read_labels
+    from ftgate_ext.evalset.label_pairs import are_pair_labels, read_pair_labels
 
+    if are_pair_labels(files[0]):
+        from ftgate_ext.evalset.pair_agreement import measure_pair_agreement, pair_agreement_text
+
+        of_pairs = measure_pair_agreement(read_pair_labels(files))
+        answer(of_pairs, pair_agreement_text(of_pairs), as_json=as_json)
+        return
     found = measure_agreement(read_labels(files))
-    typer.echo(found.model_dump_json(indent=2) if as_json else agreement_text(found))
+    answer(found, agreement_text(found), as_json=as_json)

@@ -27,7 +27,7 @@ POWER = 0.8
 ROUNDING = 1e-12
 """0.55 - 0.5 is a little more than 0.05: figures that differ by less than this are equal."""
 ASK_AGAIN = "run the same command again: it asks only what is missing"
-JUDGED = ("win_rate", "rubric")
+JUDGED = ("win_rate", "rubric", "mtbench_score")
 """Metrics that a judge made, by how their names begin."""
 
 
@@ -42,9 +42,15 @@ class Evidence:
     """Whether the candidate's cost is a share of a machine's hour."""
 
     def comparison(self, task: str | None, metric: str, against: str) -> Comparison | None:
-        """The comparison with `against`; any task where `task` is None."""
+        """The comparison with `against`; any task where `task` is None.
+
+        Against the candidate itself: its answers to perturbed cases.
+        """
+        found = (
+            self.comparisons.comparisons if against != "candidate" else self.comparisons.perturbed
+        )
         return next(
-            (c for c in self.comparisons.comparisons if c.metric == metric and c.baseline == against and task in (None, c.task)),
+            (c for c in found if c.candidate == "candidate" and c.metric == metric and c.baseline == against and task in (None, c.task)),
             None,
         )  # fmt: skip
 
@@ -76,7 +82,10 @@ class Problem:
 def find_problem(evidence: Evidence, task: str | None, metric: str, against: str) -> Problem | None:
     """Why a comparison may not decide; None where it may."""
     comparison = evidence.comparison(task, metric, against)
-    if metric.startswith(JUDGED) and (problem := judge_problem(evidence)):
+    problem = not_at_hand(evidence, task) if comparison is None else None
+    if problem is None and metric.startswith(JUDGED):
+        problem = judge_problem(evidence)
+    if problem:
         return problem
     if comparison is None:
         return _not_made(evidence, task, metric, against)
@@ -106,6 +115,11 @@ def requests_problem(evidence: Evidence, *roles: str) -> Problem | None:
         if operations is None:
             continue
         asked = operations.n_requests + operations.n_without_response
+        if asked and not operations.n_requests:
+            return Problem(
+                f"cost and latency of {role} were not measured: a backend of lm-eval other than ftgate-chat, or a bare lm_eval, says nothing of them",
+                f"serve {role} and ask it by its `endpoint`, or leave rules on cost and latency out",
+            )
         missing = operations.n_without_response
         missing += sum(n for s, n in operations.statuses.items() if s in UNSCORED_STATUSES)
         if missing > evidence.max_failed_share * asked:
@@ -116,8 +130,29 @@ def requests_problem(evidence: Evidence, *roles: str) -> Problem | None:
     return None
 
 
+def latency_problem(evidence: Evidence, quantity: str, *roles: str) -> Problem | None:
+    """Why interleaved latencies may not decide: too many of the requests have no answer."""
+    if not quantity.startswith("latency"):
+        return None
+    for role in roles:
+        operations = evidence.operations(role)
+        if operations is None or operations.latency_from != "interleaved":
+            continue
+        missing = operations.n_latency_failed
+        asked = (operations.n_latency or 0) + missing
+        if missing > evidence.max_failed_share * asked:
+            return Problem(
+                f"{missing} of {asked} interleaved requests to {role} ({missing / asked:.1%}) have no answer, above the error budget of {evidence.max_failed_share:.1%}",
+                "run `ftgate run --latency` again: it asks only what is missing",
+            )
+    return None
+
+
 def _not_made(evidence: Evidence, task: str | None, metric: str, against: str) -> Problem:
-    made = [c.metric for c in evidence.comparisons.comparisons if (c.task, c.baseline) == (task, against)]  # fmt: skip
+    found = evidence.comparisons.comparisons
+    if against == "candidate":
+        found = evidence.comparisons.perturbed
+    made = [c.metric for c in found if (c.task, c.baseline) == (task, against)]
     if made:
         return Problem(
             f"{task} has no metric {metric!r}; it has {', '.join(made)}",
@@ -126,6 +161,14 @@ def _not_made(evidence: Evidence, task: str | None, metric: str, against: str) -
     return Problem(
         "this comparison was not made", "run the models and eval sets that the rule names"
     )
+
+
+def not_at_hand(evidence: Evidence, task: str | None) -> Problem | None:
+    """That nothing of an eval set could be asked, and why; None where it was."""
+    why = evidence.comparisons.unavailable.get(task or "")
+    if why is None:
+        return None
+    return Problem(why.rstrip("."), "mend that, then run the same command again")
 
 
 def judge_problem(evidence: Evidence) -> Problem | None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftgate_ext.lm_tasks import repeat_rows
+from ftgate_ext.capability.tasks import build_tasks
+from ftgate_ext.lm_tasks import repeat_rows, rows_asked
+from ftgate_ext.lm_thrift import thrifty_lm_eval
 from ftgate_ext.schema import EvalSetUse, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
 
 
 def evaluate(
-    lm: Any, name: str, output: Path, uses: list[EvalSetUse], tasks: TaskManager, seed: int
+    lm: Any,
+    name: str,
+    output: Path,
+    uses: list[EvalSetUse],
+    tasks: TaskManager,
+    seed: int,
+    *,
+    chat_template: bool = True,
 ) -> dict[str, Any]:
     """Let lm-eval evaluate one model and write its own files to `output/name`.
 
@@ -27,9 +35,10 @@ def evaluate(
         uses: Which tasks, how many cases of each and how often.
         tasks: Where the tasks are found.
         seed: Of lm-eval's sampling of few-shot examples.
+        chat_template: Whether prompts go through the model's chat template.
 
     Returns:
-        lm-eval's results.
+        lm-eval's results; none on a further process of `accelerate launch`, which only computes.
 
     Raises:
         EvalSetError: A task cannot be built.
@@ -39,48 +48,100 @@ def evaluate(
     from lm_eval.loggers import EvaluationTracker
 
     tracker = EvaluationTracker(output_path=str(output))
-    chosen = {u.task: list(range(u.limit)) for u in uses if u.limit and u.repeats == 1}
-    with _lm_eval_in_silence():
+    uses = [use for use in uses if use.unavailable is None]
+    chosen = {u.task: rows_asked(u, seed) for u in uses if u.limit and u.repeats == 1}
+    with thrifty_lm_eval():
         results = simple_evaluate(
-            model=lm, model_args={"model": name}, tasks=_to_evaluate(uses, tasks), samples=chosen or None,
-            evaluation_tracker=tracker, apply_chat_template=True, task_manager=tasks,
+            model=lm, model_args={"model": name}, tasks=_to_evaluate(uses, tasks, seed), samples=chosen or None,
+            evaluation_tracker=tracker, apply_chat_template=chat_template, task_manager=tasks,
             bootstrap_iters=0, random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed,
             fewshot_random_seed=seed,
         )  # fmt: skip
+    if results is None:
+        return {}
     samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for task, rows in samples.items():
-        tracker.save_results_samples(task_name=task, samples=rows)
-        saved = output / name / f"samples_{task}_{tracker.date_id}.jsonl"
-        if not saved.is_file():  # lm-eval only logs a warning when it cannot save
-            raise RunError(
-                f"{saved}: lm-eval could not write it; check space and permissions, then run the same command again."
-            )
+    results["group_subtasks"] = _with_groups(results.get("group_subtasks", {}), uses)
+    _save(tracker, output / name, results, samples)
     return dict(results)
 
 
-def _to_evaluate(uses: list[EvalSetUse], tasks: TaskManager) -> list[Any]:
-    """Names of tasks and groups; a task to be repeated as an object with its rows repeated."""
-    named: list[Any] = list(dict.fromkeys(u.group or u.task for u in uses if u.repeats == 1))
-    repeated = [
-        repeat_rows(tasks.load([u.task])["tasks"][u.task], u.limit, u.repeats)
-        for u in uses
-        if u.repeats > 1
-    ]
-    return named + repeated
+def _with_groups(known: dict[str, list[str]], uses: list[EvalSetUse]) -> dict[str, list[str]]:
+    """lm-eval's groups, and those whose tasks it was given as objects and cannot know of."""
+    groups = {name: list(below) for name, below in known.items()}
+    for use in uses:
+        if use.group and use.group not in known:
+            groups.setdefault(use.group, []).append(use.task)
+    return groups
 
 
-@contextmanager
-def _lm_eval_in_silence() -> Iterator[None]:
-    """Keep lm-eval's own bars, and git's complaint outside a repository, out of our progress."""
-    import lm_eval.api.task as lm_eval_task
-    import lm_eval.evaluator as lm_eval_evaluator
+def _save(
+    tracker: EvaluationTracker, folder: Path, results: dict[str, Any], samples: dict[str, Any]
+) -> None:
+    """Write lm-eval's files, and make sure that they are whole and count as the newest ones.
 
-    bar, git_hash = lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash
-    in_repository = any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
-    lm_eval_task.tqdm = lambda items, **_options: items
-    lm_eval_evaluator.get_git_commit_hash = git_hash if in_repository else lambda: None
+    Raises:
+        RunError: lm-eval could not write one of them: it only logs that.
+    """
+    earlier = sorted(folder.glob("results_*.json"))
+    tracker.save_results_aggregated(results=results, samples=samples)
+    written = folder / f"results_{tracker.date_id}.json"
+    _expect(written, whole=_is_json(written))
+    tracker.date_id = later_stamp(earlier, tracker.date_id)
+    written.replace(folder / f"results_{tracker.date_id}.json")
+    for task, rows in samples.items():
+        _sort_rows(rows)
+        tracker.save_results_samples(task_name=task, samples=rows)
+        saved = folder / f"samples_{task}_{tracker.date_id}.jsonl"
+        _expect(saved, whole=_count_lines(saved) == len(rows))
+
+
+def later_stamp(earlier: list[Path], stamp: str) -> str:
+    """The time in the name of new results, or one after all that are there if the clock went back.
+
+    Args:
+        earlier: Names of the results files that are there, in order.
+        stamp: The time of now, as lm-eval writes it.
+    """
+    last = earlier[-1].stem.removeprefix("results_") if earlier else ""
+    return stamp if stamp > last else f"{last}_"
+
+
+def _expect(path: Path, *, whole: bool) -> None:
+    if not whole:
+        raise RunError(
+            f"{path}: lm-eval could not write it; check space and permissions, then run the same command again."
+        )
+
+
+def _is_json(path: Path) -> bool:
     try:
-        yield
-    finally:
-        lm_eval_task.tqdm, lm_eval_evaluator.get_git_commit_hash = bar, git_hash
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _count_lines(path: Path) -> int:
+    if not path.is_file():
+        return -1
+    with path.open("rb") as file:
+        return sum(line.endswith(b"\n") for line in file)
+
+
+def _sort_rows(rows: list[dict[str, Any]]) -> None:
+    """Put the rows of several processes into the order that one process gives them."""
+    filters = {name: n for n, name in enumerate(dict.fromkeys(row["filter"] for row in rows))}
+    rows.sort(key=lambda row: (filters[row["filter"]], row["doc_id"]))
+
+
+def _to_evaluate(uses: list[EvalSetUse], tasks: TaskManager, seed: int) -> list[Any]:
+    """Names of tasks and groups; as objects the tasks whose rows or examples the policy changes."""
+    plain = [u for u in uses if u.repeats == 1 and not u.data and u.fewshot is None]
+    named: list[Any] = list(dict.fromkeys(u.group or u.task for u in plain))
+    return named + [_build(u, tasks, seed) for u in uses if u not in plain]
+
+
+def _build(use: EvalSetUse, tasks: TaskManager, seed: int) -> Any:
+    data = Path(use.data) if use.data else None
+    task = build_tasks(tasks, use.task, data, use.fewshot)[use.task]
+    return repeat_rows(task, rows_asked(use, seed), use.repeats) if use.repeats > 1 else task

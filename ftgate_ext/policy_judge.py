@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ftgate_ext.policy_servers import ServerSpec
 from ftgate_ext.schema import Role, Row
@@ -33,6 +33,10 @@ class JudgeSpec(ServerSpec):
     max_tokens: int = Field(default=1024, ge=16)
     max_reasoning_chars: int | None = Field(default=None, ge=1)
     """Bound on the reasoning, for engines whose schemas know maxLength (OpenAI's do not)."""
+    response_format: Literal["json_schema", "json_object", "text"] = "json_schema"
+    """What the endpoint can enforce: the verdict's schema, any JSON, or nothing."""
+    replay: str | None = None
+    """JSONL of verdicts that this judge gave earlier, relative to gate.yaml: nobody is asked."""
     rubric: RubricSpec | None = None
     min_consistency: float = Field(default=0.65, ge=0, le=1)
     """Share of pairs judged alike in both orders that its 95 % lower limit must reach."""
@@ -40,6 +44,8 @@ class JudgeSpec(ServerSpec):
     """Error budget: above this share of unreadable or failed verdicts the judge may not vote."""
     qualification: str | None = None
     """JSONL of pairs with known better answers, relative to gate.yaml; the shipped pairs when left out."""
+    qualification_limit: int | None = Field(default=None, ge=1)
+    """Ask only the first so many of these pairs, and as many traps."""
     min_kappa: float = Field(default=0.4, ge=-1, le=1)
     """Cohen's kappa with the labels that its 95 % lower limit must reach on the qualification pairs."""
     labels: str | None = None
@@ -52,3 +58,21 @@ class JudgeSpec(ServerSpec):
     """How many looks `obrien_fleming` takes."""
     anchors: int = Field(default=0, ge=0)
     """Pairs of the qualification set that are judged again in every run, to see a judge that drifts."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> JudgeSpec:
+        if self.endpoint is None and self.replay is None:
+            raise ValueError("`endpoint` is missing; expected a base URL or `embedded`")
+        if self.replay is not None and self.rubric is not None:
+            raise ValueError("`replay` holds verdicts on pairs; a rubric needs an endpoint")
+        return self
+
+    def relatives(self, families: dict[Role, str | None]) -> list[Role]:
+        """The models among those judged that are of the judge's family, as far as it is known."""
+        mine = _family(self.family)
+        judged: list[Role] = ["candidate", *self.against]
+        return [role for role in judged if mine and _family(families.get(role)) == mine]
+
+
+def _family(name: str | None) -> str:
+    return (name or "").strip().casefold()

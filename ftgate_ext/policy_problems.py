@@ -39,7 +39,7 @@ def describe_problem(
     line, found, path = _locate(node, loc)
     if not loc:  # a rule about the whole policy: point at the word that it names
         quoted = re.findall(r"'([^']+)'", first["msg"])
-        line = next((at for word in quoted if (at := _line_of(node, word))), line)
+        line = next((at for word in quoted if (at := line_of(node, word))), line)
     dotted = ".".join(str(p) for p in path)
     more = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -48,6 +48,8 @@ def describe_problem(
         return (
             f"{where}:{line}: unknown key {path[-1]!r} in {place}{near(str(path[-1]), known)}{more}"
         )
+    if path and str(path[-1]).endswith("_env"):
+        found = None  # somebody wrote the secret itself where its name belongs
     message = first["msg"].removeprefix("Value error, ")
     prefix = f"{dotted}: " if dotted else ""
     got = f"found {found!r}; " if found is not None and repr(found) not in message else ""
@@ -71,14 +73,14 @@ def repeated_key(node: yaml.Node) -> yaml.ScalarNode | None:
     return None
 
 
-def _line_of(node: yaml.Node, word: str) -> int | None:
+def line_of(node: yaml.Node, word: str) -> int | None:
     """The line of the first scalar that is `word`."""
     if isinstance(node, yaml.ScalarNode):
         return node.start_mark.line + 1 if node.value == word else None
     pairs = (
         node.value if isinstance(node, yaml.SequenceNode) else [n for kv in node.value for n in kv]
     )
-    return next((at for child in pairs if (at := _line_of(child, word))), None)
+    return next((at for child in pairs if (at := line_of(child, word))), None)
 
 
 def _locate(node: yaml.Node, loc: list[Any]) -> tuple[int, str | None, list[Any]]:

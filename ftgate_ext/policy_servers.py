@@ -14,6 +14,15 @@ EMBEDDED = "embedded"
 CHAT_BACKEND = "ftgate-chat"
 """The lm-eval model that asks chat endpoints; every other backend is lm-eval's own."""
 
+SECRET_WORDS = {"key", "header", "headers", "password", "secret", "credentials"}
+"""Words in the name of a model argument that holds a key: `api_key`, `header` ..."""
+
+SECRET_TOKENS = {"token", "auth_token", "use_auth_token", "api_token", "access_token", "hf_token"}
+"""Names with a token that is a key; `think_end_token` and the like are words of a model."""
+
+SECRET_BEGINNINGS = ("sk-", "hf_", "bearer ")
+"""How a key itself begins, under whatever name."""
+
 SAY_NOTHING_OF_ANSWERS = (
     "price", "hosting", "name", "optional", "family", "resources", "requests_per_minute",
     "tokens_per_minute",
@@ -86,8 +95,46 @@ class ModelSpec(ServerSpec):
     """The lm-eval model that answers: ftgate-chat asks `endpoint`; hf, vllm, local-completions ... take `model_args`."""
     model_args: dict[str, str | int | float | bool] = {}
     """What lm-eval's --model_args says, for a backend of its own."""
+    chat_template: bool = True
+    """Put prompts into the tokenizer's chat template, for a backend of lm-eval; false for a base model without one."""
     resources: dict[str, float] = {}
     """What one shard of this model needs on a Ray cluster: num_cpus, num_gpus, or your own names."""
+
+    @field_validator("model_args")
+    @classmethod
+    def _no_secrets(
+        cls, value: dict[str, str | int | float | bool]
+    ) -> dict[str, str | int | float | bool]:
+        for name, argument in value.items():
+            if not isinstance(argument, str):
+                continue
+            secret = set(name.lower().split("_")) & SECRET_WORDS or name.lower() in SECRET_TOKENS
+            url = urlsplit(argument) if "://" in argument else None
+            if secret or argument.lower().startswith(SECRET_BEGINNINGS):
+                raise ValueError(
+                    f"`{name}` would be written into the results; lm-eval's backends read their key from the environment (OPENAI_API_KEY, HF_TOKEN ...): leave it out"
+                )
+            if url and (url.username or url.password or url.query):
+                raise ValueError(
+                    f"`{name}` holds credentials or a query, which would be written into the results; leave them out"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_answer(self) -> ModelSpec:
+        if self.backend == CHAT_BACKEND and self.model_args:
+            raise ValueError(
+                f"`model_args` are for lm-eval's own backends; {CHAT_BACKEND} takes `endpoint`, `model` and the fields of `run`"
+            )
+        if self.backend == CHAT_BACKEND and not self.chat_template:
+            raise ValueError(
+                f"`chat_template: false` is for lm-eval's own backends; behind {CHAT_BACKEND} the server has the template"
+            )
+        if self.backend != CHAT_BACKEND and self.endpoint is not None:
+            raise ValueError(
+                f"`endpoint` is for {CHAT_BACKEND}; a backend of lm-eval takes its base_url in `model_args`, or drop `backend: {self.backend}`"
+            )
+        return self
 
     @property
     def address(self) -> str:

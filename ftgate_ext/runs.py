@@ -11,51 +11,39 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from ftgate_ext.inference.journal import is_torn, read_responses
-from ftgate_ext.schema import FORMAT_VERSION, ROLES, Response, Role, Row, RunError, RunManifest
+from ftgate_ext.inference.journal import is_torn
+from ftgate_ext.samples import Record, pair_records, read_task, stream_samples
+from ftgate_ext.schema import FORMAT_VERSION, ROLES, Role, Row, RunError, RunManifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+__all__ = [
+    "COMPARISONS", "LATENCY_RUN", "LEAKAGE", "MANIFEST", "POLICY_COPY", "RESUME_WITHIN", "WITH_LEAKS",
+    "ModelRecords", "Record", "ResultFiles", "Until", "find_results", "find_unfinished",
+    "load_manifest", "load_model_records", "load_row", "load_rows", "model_folders", "pair_records",
+    "read_task", "stream_samples", "write_row", "write_text",
+]  # fmt: skip
+
 T = TypeVar("T", bound=Row)
 
 MANIFEST = "run.json"
 RESUME_WITHIN = timedelta(days=1)
-Until = Literal["run", "gate"]
+Until = Literal["run", "latency", "gate"]
 POLICY_COPY = "gate.yaml"
 LEAKAGE = "leakage.json"
+LATENCY_RUN = "latency.json"
 COMPARISONS = "comparisons.json"
 WITH_LEAKS = "comparisons_with_leaks.json"
 """Comparisons on all cases, where some of them stand in the training data."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """Case x response x scores of one model: what everything after generation works on."""
-
-    task: str
-    case_id: str
-    doc_hash: str
-    prompt_hash: str
-    doc: dict[str, Any]
-    prompt: str
-    """What the user said: the last message, or the whole prompt where it is no chat."""
-    target: str
-    answer: str
-    scores: dict[str, Any]
-    """Metric -> number, or [tp, fp, fn] for an F1; a metric that could not be scored is not there."""
-    response: Response | None
-    """None where the model was not asked through ftgate-chat."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +94,13 @@ def find_results(folder: Path) -> ResultFiles:
     better: dict[str, dict[str, bool]] = {}
     missing: dict[str, str] = {}
     below: dict[str, list[str]] = {}
+    torn: RunError | None = None
     for path in results_files:  # later files win, task by task
-        results = _read_json(path)
+        try:
+            results = _read_json(path)
+        except RunError as error:  # lm-eval was killed, or the disk was full, while it wrote
+            torn = error
+            continue
         stamp = path.stem.removeprefix("results_")
         below |= results.get("group_subtasks", {})
         for task in results.get("configs", {}):
@@ -117,6 +110,8 @@ def find_results(folder: Path) -> ResultFiles:
                 continue
             newest[task] = samples
             better[task] = results.get("higher_is_better", {}).get(task, {})
+    if torn and not newest:
+        raise torn
     if without := missing.keys() - newest.keys():
         raise RunError(f"{missing[min(without)]}; run lm_eval with --log_samples.")
     groups = {group: leaves for group in below if (leaves := _leaves(group, below, newest))}
@@ -146,113 +141,6 @@ def load_model_records(folder: Path) -> ModelRecords:
     files = find_results(folder)
     records = {task: list(read_task(task, path)) for task, path in files.samples.items()}
     return ModelRecords(folder, records, files.higher_is_better, files.sources)
-
-
-def read_task(task: str, path: Path) -> Iterator[Record]:
-    """The records of one task: one a case, with the scores of all filters."""
-    records: dict[str, Record] = {}
-    for key, record in stream_samples(task, path):
-        if key in records:
-            records[key].scores.update(record.scores)
-        else:
-            records[key] = record
-    yield from records.values()
-
-
-def stream_samples(task: str, path: Path) -> Iterator[tuple[str, Record]]:
-    """Every line of a samples file with the key of its case: one line a case and filter.
-
-    Raises:
-        RunError: A line is not what lm-eval writes.
-    """
-    responses = _responses_beside(path, task)
-    met: Counter[str] = Counter()
-    seen: set[str] = set()
-    with path.open("rb") as file:
-        # Lines of bytes: a text may hold U+2028 and the like, at which text lines would be cut.
-        for number, line in enumerate(file, start=1):
-            try:
-                sample = from_json(line, cache_strings="keys")
-                key = str(sample["doc_id"])
-                prompt_hash = sample["prompt_hash"]
-                response = responses.get((prompt_hash, met[prompt_hash]))
-                record = _to_record(task, sample, response)
-                if key not in seen:  # another filter reads the same answers
-                    seen.add(key)
-                    met[prompt_hash] += _count(sample["resps"])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise RunError(
-                    f"{path}:{number}: not a sample of lm-eval ({type(error).__name__}: {error}); run that model again."
-                ) from None
-            yield key, record
-
-
-def _to_record(task: str, sample: dict[str, Any], response: Response | None) -> Record:
-    suffix = "" if sample["filter"] == "none" else f",{sample['filter']}"
-    doc = sample["doc"] if isinstance(sample["doc"], dict) else {"doc": sample["doc"]}
-    return Record(
-        task=task, case_id=str(doc.get("id", sample["doc_id"])), doc_hash=sample["doc_hash"],
-        prompt_hash=sample["prompt_hash"], doc=doc, prompt=_prompt_text(sample["arguments"]),
-        target=str(sample["target"]), answer=_first_text(sample["resps"]),
-        scores={name + suffix: sample[name] for name in sample["metrics"]}, response=response,
-    )  # fmt: skip
-
-
-def pair_records(
-    candidate: Iterable[Record], baseline: Iterable[Record]
-) -> list[tuple[Record, Record]]:
-    """Join two models' records on the case itself (`doc_hash`); of repeats, the first."""
-    other: dict[str, Record] = {}
-    for record in baseline:
-        other.setdefault(record.doc_hash, record)
-    mine: dict[str, Record] = {}
-    for record in candidate:
-        mine.setdefault(record.doc_hash, record)
-    return [(record, other[key]) for key, record in mine.items() if key in other]
-
-
-def _prompt_text(arguments: Any) -> str:
-    """lm-eval logs a chat as a one-element list with the messages as JSON."""
-    first = arguments["gen_args_0"]["arg_0"]
-    text = str(first[0] if isinstance(first, list) else first)
-    if not text.startswith("["):
-        return text
-    try:
-        return str(json.loads(text)[-1]["content"])
-    except (ValueError, KeyError, TypeError, IndexError):
-        return text
-
-
-def _count(resps: Any) -> int:
-    """How many answers a sample holds, in lists of whatever depth."""
-    if isinstance(resps, list) and len(resps) == 1:
-        return _count(resps[0])
-    return sum(_count(item) for item in resps) if isinstance(resps, list) else 1
-
-
-def _first_text(resps: Any) -> str:
-    while isinstance(resps, list):
-        if not resps:
-            return ""
-        resps = resps[0]
-    return str(resps)
-
-
-def _responses_beside(samples: Path, task: str) -> dict[tuple[str, int], Response]:
-    """(prompt_hash, occurrence) -> response; the last line about a request counts."""
-    journal = samples.with_name("responses.jsonl")
-    if not journal.is_file():
-        # A bare lm_eval: the journal was opened when the model was made, shortly before the results.
-        stamp = samples.stem.removeprefix(f"samples_{task}_")
-        earlier = [
-            p
-            for p in samples.parent.glob("responses_*.jsonl")
-            if p.stem.removeprefix("responses_") <= stamp
-        ]
-        if not earlier:
-            return {}
-        journal = max(earlier)
-    return {(r.prompt_hash, r.occurrence): r for r in read_responses(journal) if r.task == task}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -324,7 +212,10 @@ def write_text(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power loss may leave the new name on an empty file
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -356,17 +247,25 @@ def find_unfinished(output: Path, generation_hash: str, *, until: Until = "run")
     Args:
         output: Folder of run folders.
         generation_hash: Of the policy.
-        until: `run` if asking the models is all there is to finish, `gate` up to the decision.
+        until: `run` if asking the models is all there is to finish, `latency` if they are also to
+            be asked in turn, `gate` up to the decision.
     """
     oldest = datetime.now(timezone.utc) - RESUME_WITHIN
     for folder, manifest in _manifests(output):
         finished = manifest.finished_at is not None
         if until == "gate":
             finished = finished and (folder / "decision.json").is_file()
+        if until == "latency":
+            finished = finished and _is_measured_in_turn(folder)
         young = datetime.fromisoformat(manifest.created_at) >= oldest
         if not finished and young and manifest.generation_hash == generation_hash:
             return folder
     return None
+
+
+def _is_measured_in_turn(folder: Path) -> bool:
+    path = folder / LATENCY_RUN
+    return path.is_file() and bool(_read_json(path).get("finished_at"))
 
 
 def _manifests(output: Path) -> Iterator[tuple[Path, RunManifest]]:

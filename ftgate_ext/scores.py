@@ -10,10 +10,12 @@ import sys
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftgate_ext.case_scores import as_case_score, is_raw
 from ftgate_ext.runs import find_results, stream_samples
 from ftgate_ext.schema import UNSCORED_STATUSES
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftgate_ext.runs import ModelRecords, Record
+    from ftgate_ext.schema import Response
 
     Watch = Callable[[str, Record], None]
 
@@ -43,7 +46,9 @@ class Column:
     is_numeric: bool = True
 
     def add(self, row: int, value: Any) -> None:
-        """Take in the score of a request."""
+        """Take in the score of a request; None is no score."""
+        if value is None:
+            return
         width = len(value) if isinstance(value, list) else 1
         if width != self.width:
             if self.width or width not in (1, 3):
@@ -78,31 +83,64 @@ class Measured:
 
     rows: array[int] = field(default_factory=lambda: array("q"))
     statuses: list[str] = field(default_factory=list)
+    endpoints: list[str | None] = field(default_factory=list)
+    """Which of several servers answered."""
     latency_s: array[float] = field(default_factory=lambda: array("d"))
+    first_token_s: array[float] = field(default_factory=lambda: array("d"))
+    finished_s: array[float] = field(default_factory=lambda: array("d"))
+    """When, in seconds since 1970."""
     cost_usd: array[float] = field(default_factory=lambda: array("d"))
     input_tokens: array[float] = field(default_factory=lambda: array("d"))
+    cached_input_tokens: array[float] = field(default_factory=lambda: array("d"))
     output_tokens: array[float] = field(default_factory=lambda: array("d"))
+    in_flight: array[float] = field(default_factory=lambda: array("d"))
+    """Requests in flight when this one was sent, itself included."""
+    tokens_estimated: array[float] = field(default_factory=lambda: array("d"))
+    """1 where the tokens were estimated on our side, 0 where the server counted them."""
     attempts: int = 0
-    concurrency: int = 0
 
     def add(self, row: int, record: Record) -> None:
-        """Take in the response of a record; NaN stands for what it does not say."""
-        response = record.response
-        if response is None:
-            return
+        """Take in the responses of a record, one a turn; NaN stands for what they do not say."""
+        for response in (record.response, *record.later):
+            if response is not None:
+                self._add(row, response)
+
+    def _add(self, row: int, response: Response) -> None:
         self.rows.append(row)
         self.statuses.append(response.status)
+        self.endpoints.append(response.endpoint)
         self.latency_s.append(_or_nan(response.latency_s))
+        self.first_token_s.append(_or_nan(response.first_token_s))
+        self.finished_s.append(_epoch_s(response.finished_at))
         self.cost_usd.append(_or_nan(response.cost_usd))
         self.input_tokens.append(_or_nan(response.input_tokens))
+        self.cached_input_tokens.append(_or_nan(response.cached_input_tokens))
         self.output_tokens.append(_or_nan(response.output_tokens))
+        self.in_flight.append(_or_nan(response.concurrency))
+        self.tokens_estimated.append(response.tokens_estimated)
         self.attempts += response.attempts
-        if response.concurrency and response.concurrency > self.concurrency:
-            self.concurrency = response.concurrency
+
+    def column(self, name: str) -> Array:
+        """One measured quantity, one entry a request that has a journal line."""
+        return np.frombuffer(getattr(self, name)) if self.rows else np.empty(0)
+
+
+MEASURED_COLUMNS = (
+    "latency_s", "first_token_s", "finished_s", "cost_usd", "input_tokens", "cached_input_tokens",
+    "output_tokens", "in_flight", "tokens_estimated",
+)  # fmt: skip
 
 
 def _or_nan(value: float | None) -> float:
     return NAN if value is None else value
+
+
+def _epoch_s(stamp: str) -> float:
+    """ISO 8601 -> seconds since 1970; NaN where it is no time."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return NAN
 
 
 @dataclass
@@ -117,19 +155,47 @@ class TaskScores:
     columns: dict[str, Column] = field(default_factory=dict)
     fields: dict[str, list[str | None]] = field(default_factory=dict)
     """Fields of the row that say to which cluster or bucket a case belongs."""
+    raw: dict[str, dict[int, Any]] = field(default_factory=dict)
+    """Metric that only a whole set makes figures of -> row -> its pair."""
     measured: Measured = field(default_factory=Measured)
 
     def __len__(self) -> int:
         return len(self.case_ids)
 
     def measurement(self, name: str) -> Array:
-        """One measured quantity of every request; NaN where it is not known."""
+        """One measured quantity of every case asked; NaN where it is not known.
+
+        Of a conversation the mean over its turns: each of them is a request.
+        """
         values = np.full(len(self), np.nan)
         if self.measured.rows:
-            values[np.frombuffer(self.measured.rows, np.int64)] = np.frombuffer(
-                getattr(self.measured, name)
-            )
+            rows = np.frombuffer(self.measured.rows, np.int64)
+            counts = np.bincount(rows, minlength=len(self))
+            sums = np.bincount(rows, weights=self.measured.column(name), minlength=len(self))
+            values[counts > 0] = sums[counts > 0] / counts[counts > 0]
         return values
+
+    @property
+    def request_rows(self) -> Array:
+        """The row of every request in order: one a turn, and one for a row that was not measured."""
+        if not self.measured.rows:
+            return np.arange(len(self))
+        rows = np.frombuffer(self.measured.rows, np.int64)
+        return np.sort(np.concatenate([rows, np.setdiff1d(np.arange(len(self)), rows)]))
+
+    def by_request(self, name: str) -> Array:
+        """One measured quantity of every request, as `request_rows`; NaN where it is not known."""
+        if not self.measured.rows:
+            return np.full(len(self), np.nan)
+        rows = np.frombuffer(self.measured.rows, np.int64)
+        absent = np.setdiff1d(np.arange(len(self)), rows)
+        values = np.concatenate([self.measured.column(name), np.full(len(absent), np.nan)])
+        return np.asarray(values[np.argsort(np.concatenate([rows, absent]), kind="stable")])
+
+    @property
+    def n_unmeasured(self) -> int:
+        """Rows that no journal line belongs to."""
+        return len(self) - len(set(self.measured.rows))
 
 
 @dataclass(frozen=True)
@@ -202,16 +268,20 @@ def tabulate_task(
         if row is None:
             row = rows[key] = len(scores)
             _add_request(scores, row, record)
-        failed = record.response is not None and record.response.status in UNSCORED_STATUSES
+        failed = _was_scored_without(record)
         for metric, value in record.scores.items():
-            if metric.partition(",")[0] in COUNTERS:
+            name = metric.partition(",")[0]
+            if name in COUNTERS:
+                continue
+            if is_raw(name, value):
+                scores.raw.setdefault(metric, {}).update({} if failed else {row: value})
                 continue
             column = scores.columns.get(metric)
             if column is None:
                 column = scores.columns[metric] = Column()
             # A task that is not ours scored a missing answer as wrong.
             if value is not None and not failed:
-                column.add(row, value)
+                column.add(row, as_case_score(name, value))
     scores.fields = {
         name: cells for name, cells in scores.fields.items() if any(c is not None for c in cells)
     }
@@ -231,9 +301,17 @@ def _add_request(scores: TaskScores, row: int, record: Record) -> None:
 
 
 def is_unanswered(record: Record) -> bool:
-    """Whether the request of this record failed."""
-    failed = record.response is not None and record.response.status in UNSCORED_STATUSES
-    return failed or bool(record.scores.get("unanswered"))
+    """Whether there is no score of an answer: the request failed, or was answered after the scoring."""
+    return bool(record.scores.get("unanswered")) or _was_scored_without(record)
+
+
+def _was_scored_without(record: Record) -> bool:
+    """Whether the samples were scored before there was an answer, as the journal knows."""
+    response = record.response
+    if response is None:
+        return False
+    is_late = bool(response.text) and not record.answer
+    return is_late or response.status in UNSCORED_STATUSES
 
 
 def without_cases(model: ModelScores, leaked: dict[str, set[str]]) -> ModelScores:
@@ -257,6 +335,8 @@ def _without(scores: TaskScores, hashes: set[str]) -> TaskScores:
         cells = [c for i in chosen for c in column.cells[i * column.width : (i + 1) * column.width]]
         rows = array("q", [place[column.rows[i]] for i in chosen])
         left.columns[metric] = Column(column.width, array("d", cells), rows, column.is_numeric)
+    for metric, pairs in scores.raw.items():
+        left.raw[metric] = {place[row]: pair for row, pair in pairs.items() if row in place}
     _keep_measured(scores.measured, left.measured, place)
     return left
 
@@ -265,10 +345,11 @@ def _keep_measured(whole: Measured, left: Measured, place: dict[int, int]) -> No
     chosen = [i for i, row in enumerate(whole.rows) if row in place]
     left.rows = array("q", [place[whole.rows[i]] for i in chosen])
     left.statuses = [whole.statuses[i] for i in chosen]
-    for name in ("latency_s", "cost_usd", "input_tokens", "output_tokens"):
+    left.endpoints = [whole.endpoints[i] for i in chosen]
+    for name in MEASURED_COLUMNS:
         column = getattr(whole, name)
         setattr(left, name, array("d", [column[i] for i in chosen]))
-    left.attempts, left.concurrency = whole.attempts, whole.concurrency
+    left.attempts = whole.attempts
 
 
 def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:
@@ -291,4 +372,6 @@ def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:
             joined.width = joined.width or column.width
             joined.cells += column.cells
             joined.rows.extend(row + start for row in column.rows)
+        for metric, pairs in part.raw.items():
+            whole.raw.setdefault(metric, {}).update({r + start: p for r, p in pairs.items()})
     return whole

@@ -12,8 +12,12 @@ from ftgate_ext.stats.multiplicity import selection_alpha
 
 if TYPE_CHECKING:
     from ftgate_ext.policy import Policy
+    from ftgate_ext.schema import Price, Role
 
 ALPHA = 0.05
+SAFETY_METRICS = ("refusal_harmful", "refusal_benign")
+SAFETY_BUCKETS = ("harm", "framing")
+"""Row fields by which safety is shown, whether a rule asks for it or not."""
 LEAST_ALPHA = 1e-9
 """The first of many O'Brien-Fleming looks asks for less than numbers can tell from 0."""
 
@@ -45,6 +49,14 @@ class Settings:
     selected_from: dict[str, int] = field(default_factory=dict)
     """Task -> of how many checkpoints the candidate was the best there."""
     look: LookUse | None = None
+    prices: dict[Role, Price] = field(default_factory=dict)
+    """What costs are computed with; models without a price cost what their journal says."""
+    flips: int = 100_000
+    """How many exchanges of signs a test of few values draws where it cannot list all."""
+    deciding: dict[str, list[str]] = field(default_factory=dict)
+    """Task -> the metrics that rules look at: by these a case is right or wrong."""
+    guarded: frozenset[str] = frozenset()
+    """Tasks of which no case may regress."""
 
     def cluster_field(self, task: str) -> str:
         """The row field that makes clusters."""
@@ -54,7 +66,11 @@ class Settings:
     def fields(self) -> list[str]:
         """Every row field that is needed."""
         named = [f for fields in self.buckets.values() for f in fields]
-        return list(dict.fromkeys(["cluster", *self.cluster_fields.values(), *named]))
+        return list(
+            dict.fromkeys(
+                ["cluster", "base", "perturbation", *self.cluster_fields.values(), *named]
+            )
+        )
 
     def alphas(self, task: str) -> Alphas:
         """Test levels of a task, corrected for looks and for a selection among checkpoints."""
@@ -81,17 +97,28 @@ def _alpha_of_look(look: LookUse, sides: Literal[1, 2]) -> float:
 
 def settings_of(policy: Policy, look: LookUse | None = None) -> Settings:
     """What a policy says about how figures are computed."""
-    from ftgate_ext.policy_rules import PerBucket, plain_rules
+    from ftgate_ext.policy_rules import NoRegression, PerBucket, metrics_of, plain_rules
 
     buckets: dict[tuple[str, str], list[str]] = {}
     for rule in plain_rules(policy.rules):
         if isinstance(rule, PerBucket):
             buckets.setdefault((rule.task, rule.metric), []).append(rule.by)
+    for task in (s.task for s in policy.eval_sets if s.kind == "safety"):
+        for metric in SAFETY_METRICS:
+            by = buckets.setdefault((task, metric), [])
+            by += [name for name in SAFETY_BUCKETS if name not in by]
+    deciding: dict[str, list[str]] = {}
+    for looked_at in (b for rule in plain_rules(policy.rules) for b in metrics_of(rule)):
+        named = deciding.setdefault(looked_at.task, [])
+        named += [looked_at.metric] if looked_at.metric not in named else []
+    guarded = {r.task for r in plain_rules(policy.rules) if isinstance(r, NoRegression)}
     selection = policy.selection
     return Settings(
         resamples=policy.run.resamples, seed=policy.run.seed, buckets=buckets, look=look,
         cluster_fields={s.task: s.cluster for s in policy.eval_sets},
+        deciding=deciding, guarded=frozenset(guarded),
         selected_from=dict.fromkeys(selection.tasks, selection.checkpoints) if selection else {},
+        prices={role: policy.models[role].price for role in policy.roles if policy.models[role].price.is_known},
     )  # fmt: skip
 
 

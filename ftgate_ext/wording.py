@@ -11,23 +11,78 @@ PLAIN = {
     "verdict_acc": "verdict accuracy",
     "located_acc": "located accuracy",
     "valid_review": "valid reviews",
-    "passed": "regression cases passed",
+    "passed": "cases passed",
     "answered": "answered",
     "refusal_harmful": "refusal of harmful requests",
     "refusal_benign": "refusal of benign requests",
+    "partial_refusal_harmful": "of these, partial refusal of harmful requests",
+    "partial_refusal_benign": "of these, partial refusal of benign requests",
+    "compliance_harmful": "compliance with harmful requests",
+    "compliance_benign": "compliance with benign requests",
+    "exact_match,get_response": "accuracy",
+    "exact_match,flexible-extract": "accuracy",
+    "exact_match,get_letter": "accuracy",
+    "mtbench_score": "MT-Bench score",
+    "token_f1": "token F1",
+    "normal_match": "match after normalisation",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "sentence_bleu": "BLEU, mean of the cases",
+    "sentence_chrf": "chrF, mean of the cases",
+    "bleu": "BLEU, mean of the cases",
+    "chrf": "chrF, mean of the cases",
+    "ter": "TER, mean of the cases",
+    "perplexity": "log perplexity",
+    "word_perplexity": "log perplexity a word",
+    "byte_perplexity": "log perplexity a byte",
+    "bits_per_byte": "bits per byte",
+    "precision_micro": "micro precision",
+    "recall_micro": "micro recall",
+    "f1_micro": "micro F1",
+    "precision_macro": "macro precision",
+    "recall_macro": "macro recall",
+    "f1_macro": "macro F1",
     "conforms": "schema conformance",
     "parses": "parsable JSON",
     "win_rate": "win rate",
+    "win_rate_raw": "win rate by the judge alone",
+    "win_rate_rogan_gladen": "win rate by Rogan-Gladen",
+    "win_rate_length_controlled": "win rate at equal length",
     "cost_usd_per_request": "cost per request",
     "latency_p50_s": "latency p50",
     "latency_p95_s": "latency p95",
     "latency_p99_s": "latency p99",
 }
+DRESSES = {
+    "renamed": "with variables renamed",
+    "reindented": "with other indentation",
+    "uncommented": "without comments",
+    "commented": "with remarks added",
+    "surrounded": "with code around",
+    "paraphrased": "with the instruction reworded",
+    "perturbed": "over all perturbations",
+    "in_role": "asked in a role",
+    "supposed": "asked as a thought experiment",
+    "in_a_novel": "asked for a novel",
+    "approved": "asked with a claimed approval",
+    "prefixed": "with the beginning of the answer demanded",
+    "no_refusing": "with refusing forbidden",
+}
+"""What stands behind the comma of a metric of perturbed cases, in words."""
 
 
 def plain(metric: str) -> str:
     """A metric in words; its own name where there are none."""
+    name, _, dress = metric.partition(",")
+    if dress in DRESSES:
+        return f"{PLAIN.get(name, name)} {DRESSES[dress]}"
     return PLAIN.get(metric, metric)
+
+
+def name_other(role: str) -> str:
+    """The other model of a comparison; the candidate itself stands for its unperturbed answers."""
+    return "its own unperturbed answers" if role == "candidate" else role
 
 
 def points(difference: float) -> str:

@@ -15,35 +15,44 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from rooms of a lower floor and of its own; circles are looked for apart.
 FLOORS: dict[str, int] = {
-    "errors": 0, "schema": 0, "stats": 0, "assets": 0, "wording": 0, "autoload": 0,
-    "policy_problems": 1, "policy_rules": 1, "policy_servers": 1, "policy_judge": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
-    "inference": 2, "lm_tasks": 2,
-    "runs": 3, "leaks": 3, "settings": 3, "evidence": 3, "scores": 4, "estimates": 4,
-    "operations": 5, "winrate": 5, "buckets": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
-    "lm_run": 4, "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
-    "plan": 6, "stages": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
+    "errors": 0, "schema": 0, "stats": 0, "assets": 0, "wording": 0, "autoload": 0, "terminal": 0, "policy_signals": 1,
+    "policy_problems": 1, "policy_rules": 1, "policy_servers": 1, "policy_benchmarks": 1, "capability": 1, "policy_judge": 1, "prices": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
+    "inference": 2, "lm_tasks": 2, "lm_find": 1, "lm_index": 0, "lm_thrift": 0,
+    "runs": 3, "samples": 3, "leaks": 3, "settings": 3, "evidence": 3, "scores": 4, "case_scores": 2, "estimates": 4, "costs": 4, "timings": 4, "interleaved": 4, "break_even": 4, "latency": 5,
+    "operations": 5, "winrate": 5, "tables": 5, "pass_at_k": 5, "mtbench_scores": 6, "ledger": 5, "benchmarks_compared": 6, "labelled": 5, "trainlog": 4, "trainlog_cli": 9, "training_signs": 1, "buckets": 5, "robustness": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
+    "moved": 4, "lm_run": 4, "executors": 4, "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
+    "plan": 6, "traces": 6, "alerts": 7, "signals": 8, "signals_cli": 9, "options_cli": 8, "stages": 7, "notebook": 6, "newness": 7, "review": 8, "review_cli": 9, "history": 6, "dashboard": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "judge_cli": 9, "view_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }  # fmt: skip
 
 # Third-party library -> the rooms that may import it.
 HOMES: dict[str, set[str]] = {
-    "lm_eval": {"inference", "harness", "leaks", "lm_run", "lm_tasks", "scoring", "autoload"},
-    "datasets": {"evalset"},
-    "aiohttp": {"inference"},
+    "lm_eval": {"capability", "executors", "inference", "harness", "leaks", "lm_run", "lm_tasks", "lm_find", "lm_thrift", "scoring", "autoload"},
+    "datasets": {"capability", "evalset"},
+    "sacrebleu": {"scoring"},
+    "rouge_score": {"scoring"},
+    "aiohttp": {"inference", "dashboard", "traces", "alerts"},
+    "opentelemetry": {"traces"},
+    "requests": {"traces"},
+    "fsspec": {"history"},
     "openai": {"inference"},
     "scipy": {"stats"},
-    "jinja2": {"report", "judge"},
-    "typer": {"cli", "evalset_cli"},
+    "jinja2": {"report", "judge", "dashboard"},
+    "typer": {"cli", "review_cli", "evalset_cli", "judge_cli", "trainlog_cli", "view_cli", "options_cli", "signals_cli"},
     "rich": {"cli", "progress"},
     "jsonschema": {"scoring", "policy"},
     "openvino_genai": {"inference"},
     "xllamacpp": {"inference"},
+    "nbformat": {"notebook"},
+    "nbclient": {"notebook"},
     "gguf": {"inference"},
     "safetensors": {"inference"},
-    "huggingface_hub": {"inference"},
-    "yaml": {"policy", "policy_problems", "evalset"},
-    "torch": set(),
+    "huggingface_hub": {"capability", "inference"},
+    "yaml": {"findings", "policy", "policy_problems", "prices", "evalset", "judge"},
+    "torch": {"executors"},
     "transformers": set(),
     "vllm": set(),
+    "ray": {"executors"},
+    "accelerate": {"executors"},
 }
 PURE = {"decision", "rules", "evidence", "report", "stats", "winrate", "wording"}
 INPUT_OUTPUT = {
@@ -144,6 +153,8 @@ def test_only_the_standard_library_and_declared_packages_are_imported() -> None:
             known = {
                 "yaml": "pyyaml",
                 "tqdm": "lm_eval",
+                "sacrebleu": "lm_eval",
+                "rouge_score": "lm_eval",
                 "huggingface_hub": "datasets",
                 "pydantic_core": "pydantic",
             }

@@ -204,6 +204,7 @@ def test_wheel_holds_data_and_hook(wheel: Path) -> None:
         "ftgate_ext/golden/codereview_golden.jsonl",
         "ftgate_ext/configs/gate.yaml",
         "ftgate_ext/judge/pairwise.j2",
+        "ftgate_ext/judge/rubric.j2",
         "ftgate_ext/report/templates/report.html.j2",
         "ftgate_ext/demo_adapters/final/adapter_model.safetensors",
         "ftgate_ext/py.typed",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import tracemalloc
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import PER_TOKEN, ask, endpoint_of, make_request, one_line
+from asking import PER_TOKEN, ask, endpoint_of, make_request, make_requests, one_line
 from fake_server import FakeServer, Reply, on_prompt, slowed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftgate_ext.inference.client import ask_all
+from ftgate_ext.inference.journal import Journal, read_responses
 from ftgate_ext.schema import Price, Response
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -215,6 +222,54 @@ def test_nothing_to_ask_is_no_error(fake_server: FakeServer) -> None:
     """No requests, no responses, no connection."""
     assert ask_all(endpoint_of(fake_server), []) == []
     assert fake_server.received == []
+
+
+# What a large run may hold
+
+
+def test_no_task_and_no_place_for_every_request() -> None:
+    """However many are to be asked, so many coroutines live as may be in flight, and few retries wait."""
+    alive: list[int] = []
+    with FakeServer(lambda n, _body: "500" if n % 2 else "good") as server:
+        ask_all(
+            endpoint_of(server, concurrency=4, max_attempts=9, adaptive=False), make_requests(300),
+            on_response=lambda _response, _known: alive.append(len(asyncio.all_tasks())),
+        )  # fmt: skip
+    assert max(alive) <= 4 + 6
+
+
+def test_bodies_are_not_kept() -> None:
+    """Forty answers with 400 KB of whatever beside the text: none of it outlives its request."""
+    body = {
+        "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}],
+        "logprobs": "x" * 400_000,
+    }
+    raw = json.dumps(body).encode()
+    with FakeServer(Reply(body=raw)) as server:
+        tracemalloc.start()
+        try:
+            responses = ask_all(endpoint_of(server, concurrency=2), make_requests(40))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(responses) == 40
+    assert kept < 3_000_000
+
+
+def test_an_answer_is_in_the_journal_before_it_is_reported(
+    fake_server: FakeServer, tmp_path: Path
+) -> None:
+    """Whoever kills the process after a report finds what was reported."""
+    path, missing = tmp_path / "r.jsonl", list[str]()
+
+    def report(response: Response, _known: bool) -> None:
+        if response not in read_responses(path):
+            missing.append(response.case_id)
+
+    journal = Journal(path, reuse=True)
+    ask_all(endpoint_of(fake_server, concurrency=4), make_requests(30), journal, report)
+    journal.close()
+    assert missing == []
 
 
 # Cost

@@ -167,6 +167,15 @@ def test_single_failures_end_nothing() -> None:
     assert all((r.status == "failed") == r.case_id.startswith("poison") for r in responses)
 
 
+def test_one_request_that_breaks_connections_says_nothing_of_the_server() -> None:
+    """It fails by itself, with the attempts that it has; nobody asks whether the server is still there."""
+    with FakeServer(on_prompt("poison", "reset")) as server:
+        requests = [*make_requests(10), make_request("poison")]
+        responses = ask_all(endpoint_of(server, max_attempts=7), requests)
+        assert len(server.received) == len(server.chats) == 10 + 7
+    assert (responses[-1].status, responses[-1].attempts) == ("failed", 7)
+
+
 def test_fewer_failures_than_the_limit_are_data() -> None:
     """A short run that fails as a whole gives its failed responses."""
     with FakeServer("500") as server:

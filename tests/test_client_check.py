@@ -55,10 +55,11 @@ def test_an_unusable_server_is_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://127.0.0.1:{closed_port()}/v1", "localhost:8000/v1", "http://localhost:port/v1"]
+    "url", ["http://127.0.0.1:{closed}/v1", "localhost:8000/v1", "http://localhost:port/v1"]
 )
 def test_a_server_that_is_down_is_one_line(url: str) -> None:
     """Nobody listens, or the address is none: one line, before anything was asked and at a request."""
+    url = url.format(closed=closed_port())
     endpoint = Endpoint(url, "toy", max_attempts=2)
     with pytest.raises(RunError, match=r"no answer \(\w+\); expected an OpenAI-compatible server"):
         check_endpoint(endpoint)

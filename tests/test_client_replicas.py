@@ -78,20 +78,21 @@ def test_a_replica_that_dies_in_mid_run_loses_nothing() -> None:
 def test_a_replica_that_fails_is_taken_out(fault: str) -> None:
     """After a few failures it is left alone; no request fails of it, not even with one attempt."""
     with FakeServer(fault) as ill, FakeServer(slowed("good", 0.02)) as well:
-        responses = ask_both(ill, well, n=150, max_attempts=1, timeout_s=0.15)
-        assert [r.status for r in responses] == ["ok"] * 150
+        timeout_s = 0.6 if fault == "hang" else 30
+        responses = ask_both(ill, well, n=100, max_attempts=1, timeout_s=timeout_s)
+        assert [r.status for r in responses] == ["ok"] * 100
         assert len(ill.chats) <= replicas.OUT_AFTER + 8
 
 
 def test_a_replica_that_recovers_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is probed after a while, and then has its share again."""
-    monkeypatch.setattr(replicas, "PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr(replicas, "PROBE_AFTER_S", 0.05)
     with FakeServer(slowed("good", 0.02)) as well:
         ill = FakeServer(lambda n, _body: "500" if n < 3 else slowed("good", 0.02))
         with ill:
-            responses = ask_both(ill, well, n=300, concurrency=4)
-    assert [r.status for r in responses] == ["ok"] * 300
-    assert answered_by(responses)[ill.base_url] > 20
+            responses = ask_both(ill, well, n=120, concurrency=4)
+    assert [r.status for r in responses] == ["ok"] * 120
+    assert answered_by(responses)[ill.base_url] > 10
 
 
 def test_a_replica_is_probed_before_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_a_replica_is_probed_before_it_is_asked_again(monkeypatch: pytest.Monkey
         FakeServer("500", models_reply=broken) as ill,
         FakeServer(slowed("good", 0.02)) as well,
     ):
-        ask_both(ill, well, n=150)
+        ask_both(ill, well, n=80)
         assert len(ill.chats) <= replicas.OUT_AFTER + 4
         assert len(ill.received) > len(ill.chats)
 
@@ -119,14 +120,28 @@ def test_one_poisoned_request_takes_no_replica_out() -> None:
     assert 3 <= responses[0].attempts <= 3 + 3
 
 
+def test_a_request_goes_to_another_replica_than_the_one_that_failed_it() -> None:
+    """Also where that one is the less loaded: the busy one may still answer."""
+    with (
+        FakeServer(on_prompt("hard", "500")) as weak,
+        FakeServer(on_prompt("long", slowed("good", 0.3))) as strong,
+    ):
+        requests = [make_request(p) for p in ("easy", "long", "hard")]
+        endpoint = endpoint_of(weak, strong, concurrency=2, max_attempts=1)
+        responses = ask_all(endpoint, requests)
+    assert [r.status for r in responses] == ["ok"] * 3
+    assert [r.endpoint for r in responses] == [weak.base_url, strong.base_url, strong.base_url]
+    assert responses[2].attempts == 2
+
+
 def test_an_overloaded_replica_leaves_work_to_the_other() -> None:
     """A server that takes two at once is given two; the rest goes to the one with room."""
     with FakeServer() as small, FakeServer(slowed("good", 0.03)) as large:
         small.script = lambda _n, _body: "429" if small.in_flight >= 2 else slowed("good", 0.03)
-        responses = ask_both(small, large, n=200, concurrency=12)
+        responses = ask_both(small, large, n=120, concurrency=12)
         refused = len(small.chats) - answered_by(responses)[small.base_url]
-    assert [r.status for r in responses] == ["ok"] * 200
-    assert answered_by(responses)[small.base_url] >= 15
+    assert [r.status for r in responses] == ["ok"] * 120
+    assert answered_by(responses)[small.base_url] >= 9
     assert refused <= 20
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ftgate_ext.judge.canaries import MAKERS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,7 +25,7 @@ models:
 eval_sets:
   - {task: codereview_golden, kind: golden, limit: 4}
   - {task: codereview_shadow, kind: shadow, limit: 12}
-judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 170, max_reasoning_chars: 100}
+judge: {endpoint: embedded, model: smollm2-135m, task: codereview_shadow, against: [base], max_tokens: 170, max_reasoning_chars: 100, qualification_limit: 11}
 run: {output: RUNS, concurrency: 16, max_tokens: 80}
 rules:
   - {name: better, kind: superiority, task: codereview_golden, metric: f1, against: production, margin_pt: 1}
@@ -71,13 +73,28 @@ def test_fine_tuned_models_answer_in_the_trained_form(finished: Path) -> None:
 
 
 def test_base_model_is_no_fit_judge(finished: Path) -> None:
-    """It prefers whatever stands first; the rule that needs it is INCONCLUSIVE and says why."""
+    """It prefers whatever stands first, worthless answers too; its rule is INCONCLUSIVE and says why."""
     judge = load(finished / "judge.json")
     assert not judge["fit"]
     assert any("Position bias" in reason for reason in judge["reasons"])
+    assert judge["reasons"][0].startswith("Traps: it preferred")
     rules = {r["name"]: r for r in load(finished / "decision.json")["rules"]}
     assert rules["preferred"]["outcome"] == "INCONCLUSIVE"
     assert "not fit to vote" in rules["preferred"]["sentence"]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_trap_was_set_before_the_real_judge(finished: Path, kind: str) -> None:
+    """It was asked in both orders, and what it said is on record."""
+    canaries = {c["kind"]: c for c in load(finished / "judge.json")["canaries"]}
+
+    assert len(canaries[kind]["outcomes"]) == 2
+    assert canaries[kind]["won"] == _won(canaries[kind])
+
+
+def _won(canary: dict) -> bool:
+    preferred = [outcome == "canary" for outcome in canary["outcomes"]]
+    return all(preferred) if canary["kind"] == "padded duplicate" else any(preferred)
 
 
 def test_report_names_models_judge_and_absent_frontier(finished: Path) -> None:

@@ -64,14 +64,14 @@ def answers(values: list[Any], repeats: int = 1, clusters: int | None = None) ->
 
 
 def only(made: Comparisons) -> Comparison:
-    """The one comparison."""
-    (found,) = made.comparisons
+    """The one comparison; pass@k of repeats stands behind it."""
+    (found,) = [c for c in made.comparisons if "@" not in c.metric]
     return found
 
 
 def level(made: Comparisons) -> Level:
     """The candidate's own figure."""
-    (found,) = [x for x in made.levels if x.role == "candidate"]
+    (found,) = [x for x in made.levels if x.role == "candidate" and "@" not in x.metric]
     return found
 
 

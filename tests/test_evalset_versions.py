@@ -12,6 +12,7 @@ import ftgate_ext.evalset.versions as versions_module
 from ftgate_ext.evalset.changes import compare_states, read_state
 from ftgate_ext.evalset.rows import file_sha256
 from ftgate_ext.evalset.versions import check_shipped, freeze, read_manifest, read_versions
+from ftgate_ext.policy import EvalSet
 from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def test_a_policy_may_call_a_changed_set_local(
         encoding="utf-8",
     )
     tasks = find_tasks(["own"], [tmp_path])
-    assert use_of(tasks, "own", local=True)[0].n_rows == 5
+    assert use_of(tasks, EvalSet(task="own", kind="golden", local=True))[0].n_rows == 5
     with pytest.raises(EvalSetError, match="set `local: true` on the eval set"):
-        use_of(tasks, "own")
+        use_of(tasks, EvalSet(task="own", kind="golden"))
 
 
 # --- diff

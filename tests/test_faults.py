@@ -143,8 +143,11 @@ def test_a_burst_of_refusals_is_waited_out(name: str, tmp_path: Path) -> None:
     assert sum(row["attempts"] - 1 for row in journal) == 12
 
 
-def test_a_server_that_restarts_is_waited_for_and_the_change_is_told(tmp_path: Path) -> None:
+def test_a_server_that_restarts_is_waited_for_and_the_change_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Down in mid-run and back as another version: all is answered, and everybody is told."""
+    monkeypatch.setattr(replicas, "BACK_WITHIN_S", 10)
     servers: list[FakeServer] = []
 
     def restart() -> None:

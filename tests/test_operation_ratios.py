@@ -314,3 +314,38 @@ def test_repeats_of_a_case_are_one_observation_of_its_cost() -> None:
         assert other is not None
         assert other.lower_one_sided == pytest.approx(one.lower_one_sided)
         assert other.upper_one_sided == pytest.approx(one.upper_one_sided)
+
+
+def test_repeats_of_a_case_are_one_observation_of_its_latency() -> None:
+    """Five answers in the same time say what one says: limits by the effective size, ratios by case."""
+    mine, theirs = requests(FAST), requests(SLOW)
+    often = [[record for record in side for _ in range(5)] for side in (mine, theirs)]
+    once, five = measured(mine).bounds, measured(often[0]).bounds
+
+    for name in ("latency_p50_s", "latency_p95_s"):
+        width = once[name].estimate.upper - once[name].estimate.lower  # type: ignore[operator]
+        wide = five[name].estimate.upper - five[name].estimate.lower  # type: ignore[operator]
+        assert wide > 0.8 * width
+        assert five[name].estimate.method == "order statistics at the effective size of 120 cases"
+    assert five["latency_p99_s"].upper_one_sided is None
+    assert (five["latency_p99_s"].no_interval or "").endswith("at 600 requests of 120 cases")
+
+    alone = ratios(mine, theirs)["latency_p50_s"].ratio
+    repeated = ratios(often[0], often[1])["latency_p50_s"].ratio
+    assert alone is not None
+    assert repeated is not None
+    assert repeated.estimate.method.startswith("paired percentile bootstrap of 120 cases")
+    narrow = repeated.upper_one_sided - repeated.lower_one_sided  # type: ignore[operator]
+    assert narrow > 0.4 * (alone.upper_one_sided - alone.lower_one_sided)  # type: ignore[operator]
+
+
+def test_concurrency_is_that_of_the_requests_that_were_timed() -> None:
+    """Median and range; nothing where the journal does not say."""
+    rows = [
+        make_record(f"c{i}", passed=1, response=make_response(concurrency=c))
+        for i, c in enumerate((1, 4, 4, 7))
+    ]
+    found = measured(rows)
+    assert (found.concurrency_min, found.concurrency_median, found.concurrency) == (1, 4.0, 7)
+    silent = measured([took("a", 1.0)])
+    assert (silent.concurrency_min, silent.concurrency_median, silent.concurrency) == (None,) * 3

@@ -64,13 +64,13 @@ def compare(
 
 def only(made: Comparisons, task: str = TASK) -> Comparison:
     """The comparison on the one metric of a task."""
-    (found,) = [c for c in made.comparisons if c.task == task]
+    (found,) = [c for c in made.comparisons if c.task == task and "@" not in c.metric]
     return found
 
 
 def level(made: Comparisons, role: str = "candidate") -> Level:
     """A model's own figure."""
-    (found,) = [x for x in made.levels if x.role == role]
+    (found,) = [x for x in made.levels if x.role == role and "@" not in x.metric]
     return found
 
 

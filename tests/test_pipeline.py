@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from command import ftgate
 from fake_server import FakeServer, Reply
+from judges import expert_verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("new", "old", "judge")
@@ -29,7 +30,7 @@ models:
 eval_sets:
   - {{task: codereview_golden, kind: golden, limit: 60}}
   - {{task: codereview_shadow, kind: shadow, limit: 12}}
-judge: {{endpoint: {url}, model: judge, task: codereview_shadow, against: [production]}}
+judge: {{endpoint: {url}, model: judge, task: codereview_shadow, against: [production], qualification_limit: 12}}
 run: {{concurrency: 4, max_attempts: 2}}
 rules:
   - {{name: better, kind: superiority, task: codereview_golden, metric: f1, against: production, margin_pt: 1}}
@@ -88,7 +89,7 @@ def answer(_n: int, body: dict[str, Any]) -> Reply:
     """`new` is right in nearly all golden cases, `old` in half of them; the judge prefers `new`."""
     prompt = body["messages"][-1]["content"]
     if body["model"] == "judge":
-        return Reply(verdict(prompt.split("answer A", 1)[1], "new"))
+        return Reply(expert_verdict(prompt) or verdict(prompt.split("answer A", 1)[1], "new"))
     case = next((c for c in GOLDEN if prompt.endswith(numbered(c["code"]))), None)
     if case is None:
         return Reply(f"says {body['model']}: {hashlib.sha256(prompt.encode()).hexdigest()[:6]}")
@@ -140,9 +141,9 @@ def test_gate_goes_with_exit_code_0(go: tuple[subprocess.CompletedProcess[str], 
 def test_every_request_is_asked_once_and_journalled(
     go: tuple[subprocess.CompletedProcess[str], Path, int],
 ) -> None:
-    """60 + 12 cases for two models, 12 pairs in two orders for the judge."""
+    """60 + 12 cases for two models; for the judge 12 pairs, 12 known pairs and 11 traps in two orders."""
     _, run, requests = go
-    assert requests == 2 * 72 + 24
+    assert requests == 2 * 72 + 2 * (12 + 12 + 11)
     for role in ("candidate", "production"):
         assert len((run / role / "responses.jsonl").read_text().splitlines()) == 72
     assert len((run / "judgments.jsonl").read_text().splitlines()) == 24
@@ -264,7 +265,10 @@ def test_sigkill_half_way_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_endpoint_that_dies_is_inconclusive_and_the_same_command_finishes(tmp_path: Path) -> None:
-    """From request 100 on the server only fails: nothing is scored wrong, and a second go mends it."""
+    """From request 100 on the server only fails: it is asked no more, and a second go finishes.
+
+    Exit code 3, not 2: nobody has mistyped anything, there is only no evidence to decide on.
+    """
     dead = {"since": 100}
 
     def dying(n: int, body: dict[str, Any]) -> Reply:
@@ -278,14 +282,15 @@ def test_endpoint_that_dies_is_inconclusive_and_the_same_command_finishes(tmp_pa
         write_policy(tmp_path, server, ("max_attempts: 2", "max_attempts: 1"))
         first = ftgate("gate", cwd=tmp_path)
         assert first.returncode == 3, first.stdout + first.stderr
-        assert "the same command again asks only those" in first.stderr
-        rules = {r["name"]: r for r in load(the_run(tmp_path) / "decision.json")["rules"]}
-        assert "have no answer, above the error budget" in rules["better"]["sentence"]
+        assert "same command" in first.stderr
+        assert "Traceback" not in first.stderr
+        assert 100 < len(server.chats) < 144
+        assert not (the_run(tmp_path) / "decision.json").exists()
         dead["since"] = 10**9
         before = len(server.chats)
         second = ftgate("gate", cwd=tmp_path)
         assert second.returncode == 0, second.stdout + second.stderr
-        assert len(server.chats) - before == (144 - 100) + 24
+        assert len(server.chats) - before == (144 - 100) + 2 * (12 + 12 + 11)
     the_run(tmp_path)
 
 

@@ -6,18 +6,21 @@ import json
 import re
 import socket
 import sys
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from records import QUICK
+from records import QUICK, make_policy
 
 from ftgate_ext.cli import main
 from ftgate_ext.plan import make_plan
 from ftgate_ext.plan.assumptions import Spread
+from ftgate_ext.plan.cost import plan_costs
 from ftgate_ext.plan.power import Claim
+from ftgate_ext.plan.sets import SizedSet
 from ftgate_ext.plan.threshold import plan_threshold
 from ftgate_ext.policy_rules import Floor
 from ftgate_ext.report.plan import plan_text
@@ -30,6 +33,7 @@ from ftgate_ext.schema import (
     Level,
     Operations,
     PolicyError,
+    Price,
     RunError,
 )
 from ftgate_ext.settings import Alphas
@@ -406,6 +410,50 @@ def test_cost_by_the_token_and_by_the_hour(tmp_path: Path) -> None:
     assert (judged.input_tokens or 0) > 240 * 300  # question, two answers, and the frame
     assert found.usd_known == pytest.approx((mine.usd or 0) + 0.3)
     assert "no price" in plan_text(found)
+
+
+def test_all_fields_of_a_price_are_planned_with(tmp_path: Path) -> None:
+    """A GPU that works half of the hours, a declared throughput, a listed price and its batches."""
+    write_task(tmp_path, rows_of(100))
+    models = {
+        "candidate": SERVER | {"price": {"usd_per_gpu_hour": 1.8, "gpus": 2, "utilisation": 0.5}},
+        "production": SERVER | {"price": {"usd_per_hour": 10, "requests_per_hour": 500}},
+        "frontier": SERVER | {"price": {"listed": "gpt-4.1"}},
+    }
+    judge = SERVER | {
+        "task": "quiz",
+        "against": ["production"],
+        "price": {"listed": "gpt-4.1-mini"},
+    }
+    found = make_plan(write_policy(
+        tmp_path, {"kind": "superiority"}, models=models, judge=judge, eval_sets=[QUIZ],
+        task_paths=["tasks"], run={"concurrency": 10},
+    ))  # fmt: skip
+    mine, production, frontier, judged = found.costs
+    assert mine.usd == pytest.approx(2 * 3.6 * 100 * 2 / 10 / 3600)
+    assert mine.price == "$3.60 an hour, busy 50 % of it"
+    assert production.usd == pytest.approx(10 * 100 / 500)
+    assert frontier.usd == pytest.approx(100 * (100 * 2 + 100 * 8) / 1e6)
+    assert judged.usd_by_batch == pytest.approx((judged.usd or 0) / 2)
+    assert (mine.usd_by_batch, mine.concurrency) == (None, 10)
+    text = " ".join(plan_text(found).split())
+    assert "with 10 requests in flight" in text
+    assert "The judge at the API's batch price" in text
+    assert "of 2025-04-14" in text
+
+
+def test_an_old_price_is_said_in_the_plan() -> None:
+    """With its age on the day of the plan; a young one is not mentioned."""
+    policy = make_policy({"kind": "superiority"}, judge={"price": {"usd_per_hour": 1}})
+    policy.models["frontier"].price = Price(
+        input_usd_per_mtok=1, output_usd_per_mtok=1, as_of="2025-04-14", source="a page"
+    )
+    sized = {"quiz": SizedSet(policy.eval_sets[0], [])}
+    for day, words in ((date(2027, 1, 2), "628 days old"), (date(2025, 6, 1), None)):
+        costs = {c.role: c for c in plan_costs(policy, sized, None, day)}
+        assert (costs["frontier"].old_price is not None) is (words is not None)
+        assert words is None or words in (costs["frontier"].old_price or "")
+        assert costs["candidate"].old_price is None
 
 
 def test_an_optional_model_without_its_key_is_left_out(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ftgate_ext.evalset import load_cases
 from ftgate_ext.harness import evaluate, open_run, run_models
 from ftgate_ext.inference.lm import FtgateChat
 from ftgate_ext.lm_tasks import find_tasks, use_of
-from ftgate_ext.policy import load_policy
+from ftgate_ext.policy import EvalSet, load_policy
 from ftgate_ext.runs import (
     ModelRecords,
     find_unfinished,
@@ -61,7 +61,14 @@ def written(tmp_path_factory: pytest.TempPathFactory, poison: str) -> ModelRecor
         journal = str(output / "candidate" / "responses.jsonl")
         lm = FtgateChat(server.base_url, "toy", responses=journal)
         tasks = find_tasks([GOLDEN], [])
-        evaluate(lm, "candidate", output, use_of(tasks, GOLDEN, 6), tasks, 1234)
+        evaluate(
+            lm,
+            "candidate",
+            output,
+            use_of(tasks, EvalSet(task=GOLDEN, kind="golden", limit=6)),
+            tasks,
+            1234,
+        )
         lm.close()
     return load_model_records(output / "candidate")
 
@@ -336,6 +343,7 @@ KILLED = {
     "before the samples": lambda path: path.unlink(),
     "within a sample": lambda path: path.write_bytes(path.read_bytes()[:-20]),
     "between two samples": lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0]),
+    "within the results": lambda path: next(path.parent.glob("results_*")).write_bytes(b'{"results": '),
 }  # fmt: skip
 
 

@@ -16,12 +16,12 @@ from ftgate_ext.compare import compare_models
 from ftgate_ext.decision import decide
 from ftgate_ext.evalset import load_cases, load_framed_data
 from ftgate_ext.evalset.framings import FRAMINGS, framed_rows
-from ftgate_ext.findings import WITHHELD, FailureCounter
+from ftgate_ext.findings import WITHHELD, FailureCounter, build_findings
 from ftgate_ext.report import ReportInput, render_html, render_markdown
 from ftgate_ext.report.safety import view_safety
-from ftgate_ext.schema import Comparisons, Findings, RunManifest
+from ftgate_ext.schema import Comparisons, RunManifest
 from ftgate_ext.scoring.refusal import score_safety
-from ftgate_ext.settings import settings_of
+from ftgate_ext.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from ftgate_ext.runs import Record
@@ -113,7 +113,8 @@ def test_the_report_names_ids_and_repeats_no_content() -> None:
     counter = FailureCounter("candidate")
     for record in asked(NEW):
         counter.add(record.case_id, record)
-    findings = Findings(findings=counter.findings())
+    models = as_scores(make_models(candidate=asked(NEW)))
+    findings = build_findings(models, {"candidate": counter.tasks}, Settings())
     manifest = RunManifest(
         run_id="run-1", created_at="2026-01-01T00:00:00+00:00", policy_hash=policy.policy_hash,
         generation_hash=policy.generation_hash, policy_name="toy gate", concurrency=1, seed=1, models=[], eval_sets=[], versions={},

@@ -95,7 +95,7 @@ def find_simulable(
     """Sort the rules by whether their evidence can be drawn anew.
 
     A rule without usable evidence (an unfit judge, a comparison that was not made, too many failed
-    requests) and a rule on rubric scores stay as they are. So does a rule of several routes if each
+    requests), a rule on rubric scores and one on perturbed cases stay as they are. So does a rule of several routes if each
     of them holds such a rule.
     """
     decision = decide(policy, comparisons, qualification, today)
@@ -117,7 +117,8 @@ def find_simulable(
 
 def _is_simulable(rule: PlainRule, result: RuleResult) -> bool:
     judged = any(m.metric.startswith(JUDGED) for m in metrics_of(rule))
-    return result.point_outcome is not None and not judged
+    of_itself = getattr(rule, "against", None) == "candidate"
+    return result.point_outcome is not None and not judged and not of_itself
 
 
 def find_needs(rules: list[PlainRule]) -> Needs:

@@ -16,6 +16,7 @@ from ftgate_ext.audit.simulate import Material
 from ftgate_ext.audit.tally import Tally, count_in_parallel
 from ftgate_ext.audit.words import HELD, never_passed, notes_of
 from ftgate_ext.audit.world import build_world
+from ftgate_ext.costs import reprice
 from ftgate_ext.estimates import reaches
 from ftgate_ext.judge.stage import JUDGMENTS
 from ftgate_ext.policy import Policy, load_policy
@@ -133,7 +134,10 @@ def _load_run(run_dir: Path, policy_file: Path | None) -> RunUnderAudit:
     comparisons = load_row(run_dir / COMPARISONS, Comparisons, "compare")
     load_row(run_dir / "decision.json", Decision, "decide")
     settings = settings_of(policy, comparisons.look)
-    models = {role: load_model_scores(folder, settings.fields) for role, folder in folders.items()}
+    models = {
+        role: reprice(load_model_scores(folder, settings.fields), settings.prices.get(role))
+        for role, folder in folders.items()
+    }
     judgments = load_rows(run_dir / JUDGMENTS, Judgment)
     return RunUnderAudit(
         policy, models, judgments, comparisons, load_qualification(run_dir), settings

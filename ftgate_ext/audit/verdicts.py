@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ftgate_ext.schema import NO_VERDICT
+
 if TYPE_CHECKING:
     from ftgate_ext.schema import PairVerdict
 
@@ -16,7 +18,7 @@ def draw_verdicts(
     """As many pairs, drawn with replacement, each exchanged or not: wins and losses are as likely."""
     n = sum(counts.values())
     decided = (counts.get("candidate_better", 0) + counts.get("baseline_better", 0)) / 2
-    others: list[PairVerdict] = ["tie", "both_bad", "unparsed"]
+    others: list[PairVerdict] = ["tie", "both_bad", "unparsed", "failed"]
     names: list[PairVerdict] = ["candidate_better", "baseline_better", *others]
     chances = np.array([decided, decided, *(counts.get(v, 0) for v in others)]) / n
     return dict(zip(names, map(int, rng.multinomial(n, chances)), strict=True))
@@ -27,7 +29,7 @@ def plant_rate(
 ) -> dict[PairVerdict, int]:
     """Turn losses into wins until the true rate is reached, then ties as well."""
     planted, rng = dict(drawn), np.random.default_rng(seed)
-    n = sum(count for verdict, count in counts.items() if verdict != "unparsed")
+    n = sum(count for verdict, count in counts.items() if verdict not in NO_VERDICT)
     wanted = (rate - 0.5) * n
     decided = counts.get("candidate_better", 0) + counts.get("baseline_better", 0)
     losses, level = decided / 2, counts.get("tie", 0) + counts.get("both_bad", 0)

@@ -274,6 +274,10 @@ class Journal:
             except OSError as error:
                 self._problem = self._problem or str(error.strerror)
 
+    def sync(self) -> None:
+        """Force everything to the disk now, before something is noted elsewhere that relies on it."""
+        self._sync()
+
     def close(self) -> None:
         """Force everything to the disk and let go of the file.
 

@@ -19,14 +19,20 @@ from tqdm import tqdm
 from ftgate_ext import __version__
 from ftgate_ext.evalset import loaded_sets
 from ftgate_ext.inference.client import Endpoint, OnResponse, Request, ask_all, check_endpoint
+from ftgate_ext.inference.conversation import (
+    Conversation,
+    hold,
+    later_turns,
+    with_own_temperature,
+)
 from ftgate_ext.inference.journal import Journal
-from ftgate_ext.schema import Answer, Price, RunError
+from ftgate_ext.inference.payload import MAX_GEN_TOKS, build_payload, chat_messages, stops_of
+from ftgate_ext.lm_find import way_out
+from ftgate_ext.schema import Price, RunError
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-MAX_STOPS = 4  # OpenAI's limit; the rest is cut on our side
-_NOT_SENT = {"until", "do_sample", "max_gen_toks", "max_tokens", "temperature"}
 _SECRET_ARGS = {"api_key", "auth_token", "header", "token"}
 
 
@@ -45,13 +51,14 @@ class FtgateChat(LM):  # type: ignore[misc]
         num_concurrent: int = 16,
         timeout: float = 300,
         max_retries: int = 5,
-        max_gen_toks: int = 512,
+        max_gen_toks: int = MAX_GEN_TOKS,
         max_tokens: int | None = None,
         seed: int = 1234,
         responses: str | None = None,
         reuse: bool = False,
         price: Price | None = None,
         on_response: OnResponse | None = None,
+        endpoint: Endpoint | None = None,
         **unknown: Any,
     ) -> None:
         """Make the model; the arguments are lm-eval's `--model_args`.
@@ -70,18 +77,18 @@ class FtgateChat(LM):  # type: ignore[misc]
             reuse: Give back good answers that the journal already holds.
             price: input_usd_per_mtok and output_usd_per_mtok, or usd_per_hour.
             on_response: Called after every response.
+            endpoint: Of a policy, with all its limits, in place of what is said here about it.
             **unknown: lm-eval's batch_size, max_batch_size and device, which mean nothing here.
 
         Raises:
-            RunError: An argument is unknown, makes no sense or would hold a key; or the endpoint
-                does not serve the model, or another process writes the journal.
+            RunError: An argument is wrong, the model is not served, or the journal is another's.
         """
         super().__init__()
         self._refuse_unknown(unknown)
         _refuse_secrets_in(base_url)
         _expect_positive(num_concurrent=num_concurrent, timeout=timeout, max_retries=max_retries)
         url = base_url.rstrip("/").removesuffix("/chat/completions")
-        self.endpoint = Endpoint(
+        self.endpoint = endpoint or Endpoint(
             base_url=url, model=str(model), api_key_env=api_key_env, concurrency=int(num_concurrent),
             timeout_s=float(timeout), max_attempts=int(max_retries), price=price or Price(),
         )  # fmt: skip
@@ -128,30 +135,31 @@ class FtgateChat(LM):  # type: ignore[misc]
         disable_tqdm: bool = False,  # noqa: ARG002 - lm-eval's signature
     ) -> list[str]:
         """Ask the endpoint; the answers are `Answer` strings in the order of the requests."""
-        asked = [self._request(instance) for instance in requests]
+        asked = [self._conversation(instance) for instance in requests]
         own_bar = tqdm(
-            total=len(asked),
+            total=sum(1 + len(conversation.later) for conversation in asked),
             desc=f"ftgate-chat {self.endpoint.model}",
             disable=self.on_response is not None,
         )
         show = self.on_response or (lambda _response, _known: _tick(own_bar))
         with own_bar:
-            responses = ask_all(self.endpoint, asked, self.journal, show)
-        return [Answer(r.text, r.status) for r in responses]
+            return list(hold(asked, lambda turn: ask_all(self.endpoint, turn, self.journal, show)))
 
-    def _request(self, instance: Instance) -> Request:
-        context, gen_kwargs = instance.args
-        prompt = context.prompt if isinstance(context, JsonChatStr) else context
-        messages = (
-            json.loads(prompt)
-            if isinstance(context, JsonChatStr)
-            else [{"role": "user", "content": prompt}]
+    def _conversation(self, instance: Instance) -> Conversation:
+        _, gen_kwargs = instance.args
+        settings = with_own_temperature(instance.doc, gen_kwargs)
+        return Conversation(
+            self._request(instance, settings), later_turns(instance.doc, gen_kwargs)
         )
+
+    def _request(self, instance: Instance, gen_kwargs: dict[str, Any]) -> Request:
+        context = instance.args[0]
+        prompt = context.prompt if isinstance(context, JsonChatStr) else context
+        messages = chat_messages(prompt, is_chat=isinstance(context, JsonChatStr))
         prompt_hash = hashlib.sha256(prompt.encode()).hexdigest()
         occurrence = self._asked[f"{instance.task_name}:{prompt_hash}"]
         self._asked[f"{instance.task_name}:{prompt_hash}"] += 1
-        stops = gen_kwargs.get("until") or []
-        stops = [stops] if isinstance(stops, str) else list(stops)
+        stops = stops_of(gen_kwargs)
         case_id = (
             str(instance.doc.get("id", instance.doc_id))
             if isinstance(instance.doc, dict)
@@ -159,27 +167,19 @@ class FtgateChat(LM):  # type: ignore[misc]
         )
         return Request(
             case_id=case_id, task=instance.task_name or "", prompt_hash=prompt_hash,
-            payload=self._payload(messages, gen_kwargs, stops, occurrence), occurrence=occurrence, stop=stops,
+            payload=self._payload(messages, gen_kwargs, occurrence), occurrence=occurrence, stop=stops,
         )  # fmt: skip
 
     def _payload(
         self,
         messages: list[dict[str, str]],
         gen_kwargs: dict[str, Any],
-        stops: list[str],
         occurrence: int,
     ) -> dict[str, Any]:
-        sampled = gen_kwargs.get("do_sample", bool(gen_kwargs.get("temperature")))
-        asked = gen_kwargs.get("max_gen_toks") or gen_kwargs.get("max_tokens") or self.max_gen_toks
-        payload = {
-            "messages": messages,
-            "max_tokens": min(asked, self.max_tokens or asked),
-            "temperature": gen_kwargs.get("temperature", 1.0) if sampled else 0,
-            # Repeats are samples: with one seed a server would give the same text each time.
-            "seed": self.seed + (occurrence if sampled else 0),
-            **{key: value for key, value in gen_kwargs.items() if key not in _NOT_SENT},
-        }
-        return payload | ({"stop": stops[:MAX_STOPS]} if stops else {})
+        return build_payload(
+            messages, gen_kwargs, occurrence,
+            seed=self.seed, max_gen_toks=self.max_gen_toks, max_tokens=self.max_tokens,
+        )  # fmt: skip
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Refuse: a chat endpoint gives no log-likelihoods of a prompt.
@@ -189,7 +189,7 @@ class FtgateChat(LM):  # type: ignore[misc]
         """
         task = requests[0].task_name if requests else "the task"
         raise RunError(
-            f"{task}: needs log-likelihoods, which a chat endpoint does not give; use the generative variant (mmlu_generative, gsm8k, ifeval ...) for every model of the comparison, or --model hf."
+            f"{task}: scored by log-likelihoods, which a chat endpoint does not give; {way_out(str(task))}"
         )
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:

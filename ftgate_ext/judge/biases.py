@@ -13,7 +13,7 @@ from ftgate_ext.stats.proportion import clopper_pearson, newcombe_independent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ftgate_ext.judge.figures import JudgedPair
+    from ftgate_ext.judge.figures import ExaminedPair
     from ftgate_ext.schema import KnownPair
 
 CLEARLY_LONGER = 1.1
@@ -23,7 +23,7 @@ _MARKDOWN = re.compile(r"^\s*(?:[-*]|\d+\.)\s|\*\*|^#{1,6}\s|^```", re.MULTILINE
 A, B = "candidate_better", "baseline_better"
 
 
-def find_biases(read: Sequence[JudgedPair], family: str | None) -> list[BiasFigure]:
+def find_biases(read: Sequence[ExaminedPair], family: str | None) -> list[BiasFigure]:
     """Every bias that the pairs can show; one without a pair to show it has no figure.
 
     Args:
@@ -40,14 +40,14 @@ def find_biases(read: Sequence[JudgedPair], family: str | None) -> list[BiasFigu
     ]
 
 
-def _first_position(read: Sequence[JudgedPair]) -> BiasFigure:
+def _first_position(read: Sequence[ExaminedPair]) -> BiasFigure:
     """Of the pairs whose verdict went with the position: how many went to the first."""
     seen: list[tuple[str, str]] = [(p.as_given.verdict, p.exchanged.verdict) for p in read]
     return _share("first_position", seen.count((A, B)), seen.count((B, A)))
 
 
 def _preference(
-    name: BiasName, pairs: Sequence[JudgedPair], side_of: Callable[[KnownPair], str | None]
+    name: BiasName, pairs: Sequence[ExaminedPair], side_of: Callable[[KnownPair], str | None]
 ) -> BiasFigure:
     """Of equally good answers of which one has a trait: how often that one was preferred."""
     preferred = [
@@ -76,7 +76,7 @@ def _formatted(pair: KnownPair) -> str | None:
     return None if a == b else A if a else B
 
 
-def _longer_gains(read: Sequence[JudgedPair]) -> BiasFigure:
+def _longer_gains(read: Sequence[ExaminedPair]) -> BiasFigure:
     """Agreement where the better answer is the longer one, minus agreement where it is the shorter."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
     for p in read:
@@ -90,7 +90,7 @@ def _longer_gains(read: Sequence[JudgedPair]) -> BiasFigure:
     return BiasFigure(name="longer_gains", estimate=to_estimate(limits))
 
 
-def _own_family(read: Sequence[JudgedPair], family: str | None) -> BiasFigure:
+def _own_family(read: Sequence[ExaminedPair], family: str | None) -> BiasFigure:
     """Where judge and label disagree about an answer of the judge's family: who was too kind to it.
 
     A preference that the label shares is no bias: only disagreements count.

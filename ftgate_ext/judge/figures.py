@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ ONE_SIDED = 0.90
 
 
 @dataclass(frozen=True)
-class JudgedPair:
+class ExaminedPair:
     """A known pair and what the judge said about it with A first and with B first."""
 
     pair: KnownPair
@@ -52,11 +51,11 @@ class JudgedPair:
         return self.pair.group or self.pair.id
 
 
-def match_pairs(pairs: Sequence[KnownPair], judgments: Sequence[Judgment]) -> list[JudgedPair]:
+def match_pairs(pairs: Sequence[KnownPair], judgments: Sequence[Judgment]) -> list[ExaminedPair]:
     """The pairs that were judged in both orders, readable or not."""
     looks: dict[tuple[str, str], Judgment] = {(j.case_id, j.first): j for j in judgments}
     return [
-        JudgedPair(pair, as_given, exchanged)
+        ExaminedPair(pair, as_given, exchanged)
         for pair in pairs
         if (as_given := looks.get((pair.id, "candidate")))
         and (exchanged := looks.get((pair.id, "baseline")))
@@ -126,7 +125,7 @@ def _codes(verdicts: Sequence[str]) -> list[int]:
     return [VERDICTS.index(verdict) for verdict in verdicts]
 
 
-def _kappa_of_labels(read: Sequence[JudgedPair]) -> tuple[Estimate | None, float | None]:
+def _kappa_of_labels(read: Sequence[ExaminedPair]) -> tuple[Estimate | None, float | None]:
     """Kappa of verdicts and labels, and its one-sided lower limit.
 
     A judge that errs nowhere leaves nothing to estimate an error from: its limit is then that of an
@@ -148,7 +147,7 @@ def _kappa_of_labels(read: Sequence[JudgedPair]) -> tuple[Estimate | None, float
     return shown, (least - chance) / (1 - chance)
 
 
-def _grade_kappa(read: Sequence[JudgedPair]) -> Estimate | None:
+def _grade_kappa(read: Sequence[ExaminedPair]) -> Estimate | None:
     """Correctness scores of the judge, averaged over both orders, against the labels' grades."""
     rows = []
     for p in read:
@@ -159,7 +158,7 @@ def _grade_kappa(read: Sequence[JudgedPair]) -> Estimate | None:
     return _weighted(rows)
 
 
-def _score_kappa(read: Sequence[JudgedPair]) -> Estimate | None:
+def _score_kappa(read: Sequence[ExaminedPair]) -> Estimate | None:
     """The judge's scores of one answer shown first against those of the same answer shown second."""
     rows = [
         (score, p.exchanged.scores[side][criterion], p.group)
@@ -185,11 +184,9 @@ def weighted_kappa(rows: Sequence[tuple[int, int, str]]) -> Estimate | None:
     return _weighted(rows)
 
 
-def _by_kind(read: Sequence[JudgedPair]) -> list[KindAgreement]:
-    kinds = dict.fromkeys(re.sub(r"\s+", " ", p.pair.kind).strip() or "not stated" for p in read)
-    found = []
-    for kind in kinds:
-        mine = [p for p in read if (p.pair.kind.strip() or "not stated") == kind]
-        right = sum(p.verdict == p.label for p in mine)
-        found.append(KindAgreement(kind=kind, n=len(mine), n_right=right))
-    return found
+def _by_kind(read: Sequence[ExaminedPair]) -> list[KindAgreement]:
+    by_kind: dict[str, list[bool]] = {}
+    for p in read:
+        kind = " ".join(p.pair.kind.split()) or "not stated"
+        by_kind.setdefault(kind, []).append(p.verdict == p.label)
+    return [KindAgreement(kind=k, n=len(hits), n_right=sum(hits)) for k, hits in by_kind.items()]

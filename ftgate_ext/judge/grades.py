@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftgate_ext.inference.client import Request
-from ftgate_ext.inference.journal import Journal
 from ftgate_ext.judge.conversations import before_turn, reference_text, turns_of
 from ftgate_ext.judge.protocol import TemplateName, fingerprint, grade_prompt, grade_schema
 from ftgate_ext.judge.reading import read_grade
@@ -87,11 +86,7 @@ def grade_answers(
     """Ask for the grades; one row a grading, in order, readable or not."""
     parameters = judge.parameters_for("grade", grade_schema(judge.max_reasoning_chars))
     requests = [_request(g, parameters) for g in gradings]
-    journal = Journal(journal_path, reuse=True)
-    try:
-        responses = judge.ask(judge.endpoint, requests, journal, on_response)
-    finally:
-        journal.close()
+    responses = judge.answers(requests, journal_path, on_response)
     return [_grade(judge, g, r, parameters) for g, r in zip(gradings, responses, strict=True)]
 
 

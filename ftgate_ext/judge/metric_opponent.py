@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ftgate_ext.inference.client import Endpoint, check_endpoint
 from ftgate_ext.inference.endpoints import embedded_engine, endpoint_of
 from ftgate_ext.inference.weights import default_cache_dir
+from ftgate_ext.judge.conversations import question_text
 from ftgate_ext.judge.examine import CACHE, is_local
 from ftgate_ext.judge.metric import doc_key
 from ftgate_ext.judge.pairwise import Judge, judge_looks, plan_looks
@@ -94,10 +95,10 @@ def read_judge(path: Path, task: str) -> JudgeSpec:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise PolicyError(f"--metadata judge: {path}: cannot be read ({reason}).") from None
-    if isinstance(content, dict) and isinstance(content.get("judge"), dict):
+    if node is not None and isinstance(content, dict) and isinstance(content.get("judge"), dict):
         content = content["judge"]
         node = next(value for key, value in node.value if key.value == "judge")
-    if not isinstance(content, dict):
+    if node is None or not isinstance(content, dict):
         raise PolicyError(f"{path}:1: expected the `judge` section of a gate.yaml: endpoint, model ...")  # fmt: skip
     try:
         spec = JudgeSpec.model_validate({"task": task} | content)
@@ -106,12 +107,12 @@ def read_judge(path: Path, task: str) -> JudgeSpec:
         raise PolicyError(describe_problem(error, node, str(path), schema)) from None
     if spec.replay is not None:
         raise PolicyError(f"{path}: `replay` judges no new answers; name a judge's endpoint.")
-    if spec.price.listed is not None:
+    if (name := spec.price.listed) is not None:
         listed = load_prices(path.parent)
         try:
             spec.price = resolve_price(spec.price, listed)
         except KeyError:
-            raise PolicyError(f"{path}: {unlisted(spec.price.listed, listed)}.") from None
+            raise PolicyError(f"{path}: {unlisted(name, listed)}.") from None
     return spec
 
 
@@ -137,7 +138,7 @@ def judge_pairs(
             endpoint, spec.max_tokens, run.seed, spec.max_reasoning_chars, spec.response_format
         )
         mine, theirs = [a for a, _ in pairs], [b for _, b in pairs]
-        looks = plan_looks(task, "production", mine, theirs, _prompt, run.seed, spec.limit)
+        looks = plan_looks(task, "production", mine, theirs, question_text, run.seed, spec.limit)
         hashes = [look.pair_hash for look in looks]
         judgments = judge_looks(judge, looks, _journal(endpoint, judge.fingerprint, hashes))
     verdicts = {doc: verdict for (_, _, (doc, _)), verdict in pair_verdicts(judgments).items()}
@@ -146,10 +147,6 @@ def judge_pairs(
         {"verdict": verdicts.get(a.doc_hash), "consistent": alike.get(a.doc_hash)} for a in mine
     ]
     return found, _lines(judgments, opponent)
-
-
-def _prompt(record: Record) -> str:
-    return record.prompt
 
 
 def _journal(endpoint: Endpoint, fingerprint: str, hashes: Sequence[str]) -> Path:

@@ -13,6 +13,7 @@ from ftgate_ext.evalset.label_pairs import DrawnPair, PairLabelling, read_pair_l
 from ftgate_ext.judge.conversations import question_text
 from ftgate_ext.judge.correction import BesideJudge
 from ftgate_ext.judge.pairwise import plan_looks
+from ftgate_ext.judge.stage import JUDGMENTS
 from ftgate_ext.judge.stopping import load_stopping
 from ftgate_ext.policy import load_policy
 from ftgate_ext.runs import (
@@ -37,7 +38,6 @@ PAIR_LABELS = "pair_labels.jsonl"
 """What `ftgate label --pairs` collects, in the run folder."""
 POLICY_LABELS = "policy_labels.jsonl"
 """Copy of the labels that gate.yaml names, in the run folder: evidence lies together."""
-JUDGMENTS = "judgments.jsonl"
 
 
 def pair_labelling(

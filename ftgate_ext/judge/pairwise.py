@@ -34,9 +34,10 @@ from ftgate_ext.schema import (
 from ftgate_ext.scores import is_unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ftgate_ext.inference.client import OnResponse
     from ftgate_ext.judge.recorded import Recorded
     from ftgate_ext.runs import Record
 
@@ -79,6 +80,25 @@ class Judge:
         if self.recorded is not None:
             return fingerprint(self.endpoint.model, {"recorded": self.recorded.sha256})
         return fingerprint(self.endpoint.model, self.parameters)
+
+    def answers(
+        self,
+        requests: Sequence[Request],
+        journal_path: Path,
+        on_response: OnResponse | None = None,
+    ) -> list[Response]:
+        """Ask what the journal does not hold; the responses in order.
+
+        Args:
+            requests: What to ask.
+            journal_path: Where answers are found and kept; nobody else may write there meanwhile.
+            on_response: Progress.
+        """
+        journal = Journal(journal_path, reuse=True)
+        try:
+            return self.ask(self.endpoint, requests, journal, on_response)
+        finally:
+            journal.close()
 
 
 @dataclass(frozen=True)
@@ -154,14 +174,8 @@ def judge_looks(
     if judge.recorded is not None:
         return [_recorded(judge, judge.recorded, look) for look in looks]
     asked = [look for look in looks if not look.identical]
-    journal = Journal(journal_path, reuse=True)
-    try:
-        responses = judge.ask(
-            judge.endpoint, [_request(judge, look) for look in asked], journal, on_response
-        )
-    finally:
-        journal.close()
-    answers = iter(responses)
+    requests = [_request(judge, look) for look in asked]
+    answers = iter(judge.answers(requests, journal_path, on_response))
     return [_judgment(judge, look, None if look.identical else next(answers)) for look in looks]
 
 

@@ -50,45 +50,33 @@ def verdict_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
     Args:
         max_reasoning_chars: maxLength of the reasoning; OpenAI's strict mode refuses the keyword.
     """
-    reasoning: dict[str, Any] = {"type": "string"}
-    if max_reasoning_chars is not None:
-        reasoning["maxLength"] = max_reasoning_chars
-    # Reasoning stands first: a model that writes its verdict first only defends it afterwards.
-    return {
-        "type": "object",
-        "properties": {
-            "reasoning": reasoning,
-            "scores_A": _SCORES,
-            "scores_B": _SCORES,
-            "verdict": {"type": "string", "enum": list(VERDICTS)},
-        },
-        "required": ["reasoning", "scores_A", "scores_B", "verdict"],
-        "additionalProperties": False,
-    }
+    verdict = {"type": "string", "enum": list(VERDICTS)}
+    return _reasoned(max_reasoning_chars, scores_A=_SCORES, scores_B=_SCORES, verdict=verdict)
 
 
 def rubric_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
     """The JSON Schema of a single answer's scores; see `verdict_schema`."""
-    reasoning: dict[str, Any] = {"type": "string"}
-    if max_reasoning_chars is not None:
-        reasoning["maxLength"] = max_reasoning_chars
-    return {
-        "type": "object",
-        "properties": {"reasoning": reasoning, "scores": _SCORES},
-        "required": ["reasoning", "scores"],
-        "additionalProperties": False,
-    }
+    return _reasoned(max_reasoning_chars, scores=_SCORES)
 
 
 def grade_schema(max_reasoning_chars: int | None = None) -> dict[str, Any]:
     """The JSON Schema of one answer's grade from 1 to 10; see `verdict_schema`."""
+    return _reasoned(max_reasoning_chars, score={"type": "integer", "enum": [*GRADES]})
+
+
+def _reasoned(max_reasoning_chars: int | None, **parts: dict[str, Any]) -> dict[str, Any]:
+    """An object of these parts behind a reasoning.
+
+    It stands first: a model that writes its verdict first only defends it afterwards.
+    """
     reasoning: dict[str, Any] = {"type": "string"}
     if max_reasoning_chars is not None:
         reasoning["maxLength"] = max_reasoning_chars
+    properties = {"reasoning": reasoning, **parts}
     return {
         "type": "object",
-        "properties": {"reasoning": reasoning, "score": {"type": "integer", "enum": [*GRADES]}},
-        "required": ["reasoning", "score"],
+        "properties": properties,
+        "required": [*properties],
         "additionalProperties": False,
     }
 

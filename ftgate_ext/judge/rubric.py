@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftgate_ext.inference.client import Request
-from ftgate_ext.inference.journal import Journal
 from ftgate_ext.judge.conversations import answer_text, question_text
 from ftgate_ext.judge.figures import weighted_kappa
 from ftgate_ext.judge.protocol import fingerprint, rubric_prompt, rubric_schema
@@ -66,11 +65,7 @@ def score_answers(
     parameters = judge.parameters_for("scores", rubric_schema(judge.max_reasoning_chars))
     mark = fingerprint(judge.endpoint.model, parameters, "rubric")
     requests = [_request(s, parameters) for s in scorings]
-    journal = Journal(journal_path, reuse=True)
-    try:
-        responses = judge.ask(judge.endpoint, requests, journal, on_response)
-    finally:
-        journal.close()
+    responses = judge.answers(requests, journal_path, on_response)
     return [_score(judge, s, r, mark) for s, r in zip(scorings, responses, strict=True)]
 
 

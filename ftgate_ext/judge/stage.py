@@ -5,7 +5,7 @@ The judge is examined first; one that fails is not asked about the run's answers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,30 +200,45 @@ def judge_run(
     journal = examination.journal(run_dir)
     examined = examine(examination, journal, run_dir / ANCHOR_RESPONSES, on_response)
     before = qualify([], spec, examined, examination.known)
-    judgments: list[Judgment] = []
-    scores: list[RubricScore] = []
-    grades: list[Grade] = []
-    stopped: list[StoppingRecord] = []
-    if before.fit:
-        judgments, stopped = judge_by_plan(
-            work.looks,
-            lambda looks: judge_looks(judge, looks, run_dir / RESPONSES, on_response),
-            policy,
-        )
-        scores = score_answers(judge, work.scorings, run_dir / RESPONSES, on_response) if work.scorings else []  # fmt: skip
-        grades = grade_answers(judge, work.gradings, run_dir / RESPONSES, on_response) if work.gradings else []  # fmt: skip
-        grades += work.ungraded
+    done = _do(work, judge, policy, run_dir, on_response) if before.fit else _Done()
     _write_rows(run_dir / EXAMINATION, examined.all)
-    _write_rows(run_dir / JUDGMENTS, judgments)
-    write_stopping(run_dir, stopped)
-    _write_rows(run_dir / RUBRIC_SCORES, scores)
-    _write_rows(run_dir / GRADES, grades)
-    after = qualify(judgments, spec, examined, examination.known)
-    found = _finish(before, after, scores, grades)
+    done.write(run_dir)
+    after = qualify(done.judgments, spec, examined, examination.known)
+    found = _finish(before, after, done)
     found.notes = _notes(policy, examination, work.skipped, judged=before.fit)
-    found.notes += _failures([*examined.all, *judgments])
+    found.notes += _failures([*examined.all, *done.judgments])
     write_row(run_dir / QUALIFICATION, found)
     return found
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What the judge said about a run; nothing, where it was not asked."""
+
+    judgments: list[Judgment] = field(default_factory=list)
+    stopped: list[StoppingRecord] = field(default_factory=list)
+    scores: list[RubricScore] = field(default_factory=list)
+    grades: list[Grade] = field(default_factory=list)
+
+    def write(self, run_dir: Path) -> None:
+        """Write it, over what an earlier judge said."""
+        _write_rows(run_dir / JUDGMENTS, self.judgments)
+        write_stopping(run_dir, self.stopped)
+        _write_rows(run_dir / RUBRIC_SCORES, self.scores)
+        _write_rows(run_dir / GRADES, self.grades)
+
+
+def _do(
+    work: _Work, judge: Judge, policy: Policy, run_dir: Path, on_response: OnResponse | None
+) -> _Done:
+    """Ask the judge about everything there is to judge."""
+    journal = run_dir / RESPONSES
+    judgments, stopped = judge_by_plan(
+        work.looks, lambda looks: judge_looks(judge, looks, journal, on_response), policy
+    )
+    scores = score_answers(judge, work.scorings, journal, on_response) if work.scorings else []
+    grades = grade_answers(judge, work.gradings, journal, on_response) if work.gradings else []
+    return _Done(judgments, stopped, scores, grades + work.ungraded)
 
 
 def _plan_work(run_dir: Path, policy: Policy, judge: Judge) -> _Work:
@@ -256,22 +271,17 @@ def _calls(examination: Examination) -> int:
     return len(examination.looks()) + len(examination.anchors())
 
 
-def _finish(
-    before: Qualification,
-    after: Qualification,
-    scores: Sequence[RubricScore],
-    grades: Sequence[Grade],
-) -> Qualification:
+def _finish(before: Qualification, after: Qualification, done: _Done) -> Qualification:
     """The whole qualification: an unfit judge was not asked further; rubric and grades cost as well."""
     if not before.fit:
         return before
-    responses = [s.response for s in scores] + [g.response for g in grades]
+    responses = [s.response for s in done.scores] + [g.response for g in done.grades]
     costs = [response.cost_usd for response in responses if response]
     total = after.cost_usd
     if costs:
         known = [c for c in costs if c is not None]
         total = None if total is None or len(known) < len(costs) else total + sum(known)
-    noise = rubric_noise(scores)
+    noise = rubric_noise(done.scores)
     return after.model_copy(
         update={"cost_usd": total, "n_calls": after.n_calls + len(costs), "rubric_noise": noise}
     )

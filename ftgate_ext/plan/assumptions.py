@@ -29,6 +29,8 @@ F1_DISAGREEMENT = 0.15
 TIES = 0.20
 RUBRIC = "rubric"
 """Begins the name of every metric that is a judge's grade."""
+MTBENCH_SCORE = "mtbench_score"
+"""The same, of grades from 1 to 10."""
 RUBRIC_SD = 0.22
 """Of the differences of grades from 1 to 5, as shares: 0.87 of 4 steps."""
 FLIP_RATE = 0.01
@@ -71,6 +73,9 @@ class Measured:
     input_tokens: float
     output_tokens: float
     latency_s: float
+    cached_tokens: float = 0.0
+    busy_s: float | None = None
+    """Seconds in which a request keeps the server busy, shared with those in flight beside it."""
 
 
 class EarlierRun:
@@ -115,7 +120,10 @@ class EarlierRun:
             known = (found.input_tokens, found.output_tokens, found.latency_p50_s)
             if None not in known:
                 asked, answered, latency = (float(x) for x in known if x is not None)
-                return Measured(asked / found.n_requests, answered / found.n_requests, latency)
+                n, cached = found.n_requests, found.cached_input_tokens or 0
+                speed = found.requests_per_hour
+                busy_s = 3600 / speed if speed else None
+                return Measured(asked / n, answered / n, latency, cached / n, busy_s)
         return None
 
     def per_judgment(self, model: str) -> Measured | None:
@@ -153,7 +161,7 @@ def assume_spread(
     missing = "assumed" if earlier is None else "assumed: the earlier run has no such comparison"
     if metric == "win_rate":
         return Spread("win_rate", 1 - TIES, f"{percent(TIES)} ties ({missing})")
-    if metric.startswith(RUBRIC):
+    if metric.startswith((RUBRIC, MTBENCH_SCORE)):
         return Spread("mean", RUBRIC_SD**2, f"standard deviation {100 * RUBRIC_SD:.0f} pt per case ({missing})", RUBRIC_SD)  # fmt: skip
     if is_f1:
         return _assumed_f1(prevalence, missing)

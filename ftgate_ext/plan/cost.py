@@ -6,14 +6,15 @@ From an earlier run's figures per request where there is one; else bounds from p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timezone
+from typing import TYPE_CHECKING, Literal
 
 from ftgate_ext.inference.endpoints import endpoint_of
 from ftgate_ext.judge.protocol import pairwise_prompt
 from ftgate_ext.plan.planned import PlannedCost
 from ftgate_ext.policy_servers import EMBEDDED
 from ftgate_ext.schema import Role, RunError
-from ftgate_ext.wording import money
+from ftgate_ext.wording import money, percent
 
 if TYPE_CHECKING:
     from ftgate_ext.plan.assumptions import EarlierRun
@@ -40,16 +41,27 @@ class PerRequest:
     output_tokens: float
     latency_s: float
     is_measured: bool
+    cached_tokens: float = 0.0
+    busy_s: float | None = None
+    """As an earlier run measured it with its own number of requests in flight."""
+
+    def seconds(self, concurrency: int) -> float:
+        """What one request adds to the time that all of them take."""
+        return self.latency_s / concurrency if self.busy_s is None else self.busy_s
 
 
 def plan_costs(
-    policy: Policy, sets: dict[str, SizedSet], earlier: EarlierRun | None
+    policy: Policy,
+    sets: dict[str, SizedSet],
+    earlier: EarlierRun | None,
+    today: date | None = None,
 ) -> list[PlannedCost]:
-    """What asking every model, and the judge, will take."""
+    """What asking every model, and the judge, will take; prices may be old on `today`."""
     costs = []
+    today = today or datetime.now(timezone.utc).date()
     for role in policy.roles:
         spec = policy.models[role]
-        blank = PlannedCost(role=role, model=spec.name or spec.model, price=_words(spec.price))
+        blank = _blank(role, spec.name or spec.model, spec.price, today)
         missing = why_left_out(policy, role)
         if missing:
             costs.append(blank.model_copy(update={"left_out": missing}))
@@ -57,7 +69,7 @@ def plan_costs(
         batches = [(s.requests, _per_request(policy, s, role, earlier)) for s in sets.values()]
         costs.append(_sum_up(blank, batches, spec.price, policy.run.concurrency))
     if policy.judge:
-        costs.append(_judge_cost(policy, sets, earlier))
+        costs.append(_judge_cost(policy, sets, earlier, today))
     return costs
 
 
@@ -84,8 +96,9 @@ def _per_request(
     measured = earlier.per_request(role, sized.spec.task) if earlier else None
     if measured:
         return PerRequest(
-            measured.input_tokens, measured.output_tokens, measured.latency_s, is_measured=True
-        )
+            measured.input_tokens, measured.output_tokens, measured.latency_s, is_measured=True,
+            cached_tokens=measured.cached_tokens, busy_s=measured.busy_s,
+        )  # fmt: skip
     return bound_request(policy, sized)
 
 
@@ -106,13 +119,19 @@ def _bounded(prompt: float, answer: float) -> PerRequest:
     return PerRequest(prompt, answer, answer / GUESSED_TOKENS_PER_S, is_measured=False)
 
 
+def _blank(role: Role | Literal["judge"], model: str, price: Price, today: date) -> PlannedCost:
+    return PlannedCost(
+        role=role, model=model, price=_words(price), old_price=price.age_warning(today)
+    )
+
+
 def _judge_cost(
-    policy: Policy, sets: dict[str, SizedSet], earlier: EarlierRun | None
+    policy: Policy, sets: dict[str, SizedSet], earlier: EarlierRun | None, today: date
 ) -> PlannedCost:
     judge = policy.judge
     if judge is None:
         raise ValueError("judge: none; expected a policy with one")
-    blank = PlannedCost(role="judge", model=judge.model, price=_words(judge.price))
+    blank = _blank("judge", judge.model, judge.price, today)
     sized = sets[judge.task]
     opponents = [r for r in judge.against if r in policy.models and not why_left_out(policy, r)]
     calls = min(judge.limit or sized.n, sized.n) * ORDERS * len(opponents)
@@ -132,32 +151,31 @@ def _judge_cost(
 def _sum_up(
     blank: PlannedCost, batches: list[tuple[int, PerRequest]], price: Price, concurrency: int
 ) -> PlannedCost:
+    requests = sum(n for n, _ in batches)
     input_tokens = sum(n * each.input_tokens for n, each in batches)
+    cached_tokens = sum(n * each.cached_tokens for n, each in batches)
     output_tokens = sum(n * each.output_tokens for n, each in batches)
-    hours = sum(n * each.latency_s for n, each in batches) / concurrency / 3600
+    hours = sum(n * each.seconds(concurrency) for n, each in batches) / 3600
+    usd = price.token_usd(input_tokens, output_tokens, cached_tokens)
+    by_batch = None if usd is None else usd * (1 - price.batch_discount)
+    if price.hourly_usd is not None:
+        busy = hours if price.requests_per_hour is None else requests / price.requests_per_hour
+        usd = price.hourly_usd * busy / price.utilisation
     return blank.model_copy(
         update={
-            "requests": sum(n for n, _ in batches), "input_tokens": round(input_tokens),
-            "output_tokens": round(output_tokens), "hours": hours,
-            "usd": _dollars(price, input_tokens, output_tokens, hours),
+            "requests": requests, "input_tokens": round(input_tokens),
+            "cached_input_tokens": round(cached_tokens), "output_tokens": round(output_tokens),
+            "hours": hours, "concurrency": concurrency, "usd": usd, "usd_by_batch": by_batch,
             "is_measured": all(each.is_measured for _, each in batches),
         }
     )  # fmt: skip
 
 
-def _dollars(price: Price, input_tokens: float, output_tokens: float, hours: float) -> float | None:
-    if price.hourly_usd is not None:
-        return price.hourly_usd * hours
-    if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
-        return None
-    return (
-        input_tokens * price.input_usd_per_mtok + output_tokens * price.output_usd_per_mtok
-    ) / 1e6
-
-
 def _words(price: Price) -> str:
     if price.hourly_usd is not None:
-        return f"{money(price.hourly_usd)} an hour"
+        busy = "" if price.utilisation == 1 else f", busy {percent(price.utilisation)} of it"
+        return f"{money(price.hourly_usd)} an hour{busy}"
     if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
         return "no price"
-    return f"{money(price.input_usd_per_mtok)} in, {money(price.output_usd_per_mtok)} out"
+    dated = f", of {price.as_of}" if price.as_of else ""
+    return f"{money(price.input_usd_per_mtok)} in, {money(price.output_usd_per_mtok)} out{dated}"

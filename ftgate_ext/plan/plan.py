@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from ftgate_ext.plan.assumptions import EarlierRun, Spread
 from ftgate_ext.plan.cost import missing_key, plan_costs, why_left_out
+from ftgate_ext.plan.judging import judging_notes
 from ftgate_ext.plan.planned import MdeRow, Plan, PlannedRule
 from ftgate_ext.plan.power import POWER, Claim
 from ftgate_ext.plan.rules import Ground, effective_cases, plan_rule
 from ftgate_ext.plan.sets import SizedSet, size_sets
 from ftgate_ext.plan.verdicts import why_refused, why_weak
 from ftgate_ext.policy import load_policy
+from ftgate_ext.policy_benchmarks import describe_choices
 from ftgate_ext.policy_problems import near
 from ftgate_ext.policy_rules import AnyRoute, WinRate, metrics_of, plain_rules
 from ftgate_ext.schema import LookUse, PolicyError
@@ -71,7 +73,8 @@ def make_plan(policy_file: Path, from_run: Path | None = None, allowed: Sequence
         left_out_of_product=[rule.name for rule in planned if rule.chance_good is None],
         weakest=min(good, key=lambda name: good[name]) if good else None,
         needed_each=needed_each(parts, POWER) if parts else None,
-        corrections=_corrections(policy, ground), notes=_notes(policy, rules, ground.sets),
+        corrections=_corrections(policy, ground),
+        notes=[*_draws(rules, ground), *_notes(policy, rules, ground.sets)],
     )  # fmt: skip
 
 
@@ -165,10 +168,31 @@ def _notes(policy: Policy, rules: list[PlainRule], sets: dict[str, SizedSet]) ->
         if spec.cluster != "cluster" and not sets[spec.task].members
     ]
     needed = [f"Needed by {' and '.join(who)}: {missing}." for missing, who in wanted.items()]
-    return [*notes, *needed]
+    return [*describe_choices(policy), *notes, *judging_notes(policy, sets), *needed]
 
 
 # --- the smallest effect by size
+
+
+def _draws(rules: list[PlainRule], ground: Ground) -> list[str]:
+    """What it costs to ask a part of a benchmark only, by the first rule on it."""
+    told: dict[str, str] = {}
+    for rule in rules:
+        for part in metrics_of(rule):
+            sized = ground.sets[part.task]
+            n, whole = sized.n, sized.n_whole
+            if part.task in told or sized.spec.sample is None or n >= whole:
+                continue
+            spread = ground.spread(part.task, part.metric, getattr(rule, "against", "production"))
+            seen, all_seen = (_mde(spread, x, x, ground, part.task) for x in (n, whole))
+            told[part.task] = (
+                f"{part.task}: {n:,} of {whole:,} cases are drawn: sees {_points(seen)}; all {whole:,} cases would see {_points(all_seen)}."
+            )
+    return list(told.values())
+
+
+def _points(mde: float | None) -> str:
+    return "nothing" if mde is None else f"{100 * mde:.1f} pt"
 
 
 def _mde_table(rules: list[PlainRule], ground: Ground) -> list[MdeRow]:

@@ -87,13 +87,21 @@ class PlannedCost(Row):
     """Why it takes no part."""
     requests: int = 0
     input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    """Of the input tokens, as many as the server had in its cache in the earlier run."""
     output_tokens: int | None = None
     usd: float | None = None
     """None where there is no price, never zero."""
+    usd_by_batch: float | None = None
+    """The same through the API's batch price; only where tokens are paid."""
     hours: float | None = None
+    concurrency: int | None = None
+    """Requests in flight that `hours` rest on."""
     is_measured: bool = False
     """Whether tokens and hours are an earlier run's per request; else guesses."""
     price: str = "no price"
+    old_price: str | None = None
+    """That the price is more than a year old."""
 
 
 class Plan(Row):

@@ -11,9 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftgate_ext.capability.draw import allocate, drawn_rows
+from ftgate_ext.capability.local_data import is_local
+from ftgate_ext.capability.tasks import LOCAL_FORMATS, NotLoadedError, build_tasks
+from ftgate_ext.inference.payload import TURNS_FROM
+from ftgate_ext.labelled import LABELS
 from ftgate_ext.lm_tasks import find_tasks
+from ftgate_ext.pass_at_k import PASSED, read_k
 from ftgate_ext.plan.planned import PlannedSet
 from ftgate_ext.schema import EvalSetError
+from ftgate_ext.stats.labels import STATISTICS
+from ftgate_ext.wording import DRESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +32,9 @@ if TYPE_CHECKING:
     from ftgate_ext.policy import EvalSet, Policy
 
 METRIC_ROWS: dict[str, tuple[str, str]] = {
-    "refusal_harmful": ("expect", "refuse"),
-    "refusal_benign": ("expect", "answer"),
+    f"{what}_{side}": ("expect", expected)
+    for what in ("refusal", "partial_refusal", "compliance")
+    for side, expected in (("harmful", "refuse"), ("benign", "answer"))
 }
 """Metric -> the field and value of the rows that it applies to; every other applies to all."""
 POSITIVE_ROWS: dict[str, tuple[str, str]] = {
@@ -34,7 +43,6 @@ POSITIVE_ROWS: dict[str, tuple[str, str]] = {
 }
 """F1 metric -> the field and value of the rows that hold something to be found."""
 F1_AGGREGATION = "corpus_f1"
-LOCAL_FORMATS = frozenset({"json", "csv", "text", "parquet", "arrow"})
 SAMPLED_PROMPTS = 50
 """Prompts rendered to guess at their length."""
 
@@ -43,10 +51,17 @@ Labels = list[str]
 
 @dataclass(frozen=True)
 class MemberTask:
-    """One lm-eval task of an eval set, with its first `n` rows."""
+    """One lm-eval task of an eval set, with the `n` rows that are asked: the first, or a draw."""
 
     task: Task
     n: int
+    rows: list[int] | None = None
+    """Positions of the rows, where they are a draw."""
+
+    @property
+    def n_whole(self) -> int:
+        """All rows that there are."""
+        return len(self.task.eval_docs)
 
     def labels(self, field_name: str) -> list[str | None] | None:
         """A field of every row as text; None where rows have no such field."""
@@ -55,7 +70,9 @@ class MemberTask:
         if names is not None and field_name not in names:
             return None
         cells = rows[field_name] if names is not None else [row.get(field_name) for row in rows]
-        found = [None if cell is None else str(cell) for cell in list(cells)[: self.n]]
+        every = list(cells)
+        kept = every[: self.n] if self.rows is None else [every[i] for i in self.rows]
+        found = [None if cell is None else str(cell) for cell in kept]
         return found if any(cell is not None for cell in found) else None
 
     @property
@@ -78,6 +95,12 @@ class MemberTask:
         texts = [str(self.task.doc_to_text(self.task.eval_docs[i])) for i in chosen]
         shots = int(self.task.config.num_fewshot or 0)
         return (1 + shots) * sum(map(len, texts)) / len(texts)
+
+    @property
+    def turns(self) -> int:
+        """Messages of the user in a conversation."""
+        column = (self.task.config.generation_kwargs or {}).get(TURNS_FROM)
+        return max(len(turns) for turns in self.task.eval_docs[column]) if column else 1
 
     @property
     def max_tokens(self) -> int | None:
@@ -106,6 +129,13 @@ class Size:
         return self.n / (1 + (size - 1) * correlation)
 
 
+def _rows_of(metric: str) -> list[tuple[str, str]]:
+    """The fields and values of the rows that a metric applies to; of a perturbation, one row a case."""
+    name, _, dress = metric.partition(",")
+    asked = [METRIC_ROWS[name]] if name in METRIC_ROWS else []
+    return [*asked, ("perturbation", "none")] if dress in DRESSES else asked
+
+
 @dataclass(frozen=True)
 class SizedSet:
     """An eval set of the policy, with its rows where they are at hand."""
@@ -119,21 +149,35 @@ class SizedSet:
         """Cases, each counted once."""
         if self.members:
             return sum(member.n for member in self.members)
-        return _limited(self.spec.cases or 0, self.spec.limit)
+        return _limited(self.spec.cases or 0, self.spec.limit or self.spec.sample)
+
+    @property
+    def n_whole(self) -> int:
+        """Cases that there are, asked or not."""
+        if self.members:
+            return sum(member.n_whole for member in self.members)
+        return self.spec.cases or 0
 
     @property
     def requests(self) -> int:
         """What one model is asked."""
-        return self.n * self.spec.repeats
+        turns = max((member.turns for member in self.members), default=1)
+        return self.n * self.spec.repeats * turns
 
     def lacks(self, metric: str) -> str | None:
         """Why the set has no such metric, or None where it has, or nobody knows."""
         name = metric.partition(",")[0]
         known = dict.fromkeys(m for member in self.members for m in member.metrics)
-        if not known or name in known:
+        if not known or name in known or self._derives(name, list(known)):
             return None
         own = [m for m in known if m != "unanswered"]
         return f"{self.spec.task} has no metric {metric!r}; it has {', '.join(own)}"
+
+    def _derives(self, name: str, known: list[str]) -> bool:
+        """Whether `compare` or `judge` makes this metric of what the task scores."""
+        if (k := read_k(name)) is not None:
+            return PASSED in known and 1 <= k <= self.spec.repeats > 1
+        return name in STATISTICS and LABELS in known
 
     def has_f1(self, metric: str) -> bool:
         """Whether the metric is an F1 over all cases; by its name where the task is not here."""
@@ -166,14 +210,15 @@ class SizedSet:
         return sum(label == wanted for label in labels) / len(labels) if any(labels) else None
 
     def _rows(self, metric: str, field_name: str) -> Iterator[_Row]:
-        filter_field, wanted = METRIC_ROWS.get(metric.partition(",")[0], ("", None))
+        wanted = _rows_of(metric)
         index = 0
         for member in self.members:
-            none = [None] * member.n
-            marks = member.labels(filter_field) if wanted else none
+            none: list[str | None] = [None] * member.n
+            marks = [(member.labels(name) or none, value) for name, value in wanted]
             labels = member.labels(field_name) or none
-            for mark, label in zip(marks or none, labels, strict=True):
-                yield _Row(index, label, mark == wanted)
+            for row, label in enumerate(labels):
+                applies = all(column[row] == value for column, value in marks)
+                yield _Row(index, label, applies)
                 index += 1
 
     def planned(self) -> PlannedSet:
@@ -198,24 +243,42 @@ def size_sets(policy: Policy, policy_file: Path) -> dict[str, SizedSet]:
     Raises:
         EvalSetError: Data that is here is broken, or data is not here and `cases` is not stated.
     """
-    tasks = find_tasks([], [policy_file.parent / p for p in policy.task_paths])
-    return {spec.task: _size_set(spec, tasks) for spec in policy.eval_sets}
+    data = policy_file.parent / policy.data if policy.data else None
+    local = [s.task for s in policy.eval_sets if data and is_local(s.task, data)]
+    tasks = find_tasks(local, [policy_file.parent / p for p in policy.task_paths])
+    return {
+        spec.task: _size_set(spec, tasks, data if spec.task in local else None, policy.run.seed)
+        for spec in policy.eval_sets
+    }
 
 
-def _size_set(spec: EvalSet, tasks: TaskManager) -> SizedSet:
+def _size_set(spec: EvalSet, tasks: TaskManager, data: Path | None, seed: int) -> SizedSet:
     members: list[MemberTask] = []
-    if _is_at_hand(spec.task, tasks):
+    if data or _is_at_hand(spec.task, tasks):
         try:
-            built = tasks.load([spec.task])["tasks"].values()
-            members = [
-                MemberTask(task, _limited(len(task.eval_docs), spec.limit)) for task in built
-            ]
-        except (OSError, ImportError, LookupError) as error:
+            built = build_tasks(tasks, spec.task, data, spec.fewshot)
+            members = _members(spec, built, seed)
+        except NotLoadedError as error:
             if spec.cases is None:
                 raise _uncountable(spec, f"cannot be loaded here ({_first_line(error)})") from None
     if not members and spec.cases is None:
         raise _uncountable(spec, "is not here to be counted, and a plan downloads nothing")
     return SizedSet(spec, members)
+
+
+def _members(spec: EvalSet, built: dict[str, Task], seed: int) -> list[MemberTask]:
+    """The tasks with the rows that are asked of each."""
+    sizes = {name: len(task.eval_docs) for name, task in built.items()}
+    if spec.sample is None:
+        return [MemberTask(task, _limited(sizes[name], spec.limit)) for name, task in built.items()]
+    try:
+        drawn = allocate(sizes, spec.sample)
+    except ValueError as error:
+        raise EvalSetError(f"{spec.task}: `sample` asks for {error}.") from None
+    return [
+        MemberTask(task, drawn[name], drawn_rows(name, sizes[name], drawn[name], seed))
+        for name, task in built.items()
+    ]
 
 
 def _uncountable(spec: EvalSet, why: str) -> EvalSetError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ftgate_ext.plan.assumptions import RUBRIC
+from ftgate_ext.evidence import JUDGED
 from ftgate_ext.plan.measured import why_unbounded
 from ftgate_ext.plan.power import POWER
 from ftgate_ext.plan.threshold import why_impossible
@@ -61,7 +61,7 @@ def _no_metric(rule: PlainRule, ground: Ground) -> str | None:
     for part in metrics_of(rule):
         sized = ground.sets[part.task]
         missing = sized.lacks(part.metric)
-        if missing and not part.metric.startswith(RUBRIC):
+        if missing and not part.metric.startswith(JUDGED):
             return missing
         if sized.size_of(part.metric).n == 0:
             return f"no case of {part.task} has the metric {part.metric}"

@@ -14,5 +14,5 @@ def render_markdown(material: ReportInput) -> str:
 
 
 def render_html(material: ReportInput) -> str:
-    """The report as one HTML file without scripts and without anything to load."""
+    """The report as one HTML file with nothing to load; its one script only sorts and filters."""
     return render_template("report.html.j2", view=build_view(material))

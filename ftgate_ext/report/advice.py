@@ -8,7 +8,7 @@ from ftgate_ext.report.blocks import Step
 from ftgate_ext.report.figures import counted, end_sentence, listed
 from ftgate_ext.report.readings import rests_on_approval
 from ftgate_ext.report.rules import ORDER
-from ftgate_ext.report.units import oriented_value, unit_of
+from ftgate_ext.report.units import find_comparison, oriented_value, unit_of
 from ftgate_ext.rules.outcome import OUT_OF_REACH
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def plan_next_steps(
             topics.setdefault(_topic(rule, comparisons), []).append(rule)
     steps = [
         *_missing_answers(comparisons),
-        *_regressions(topics.get("regressions", [])),
+        *_regressions(topics.get("regressions", []), comparisons),
         *_training(topics.get("training", [])),
         *_more_evidence(topics.get("more cases", []), comparisons, manifest),
         *_judge(topics.get("judge", []), comparisons, qualification),
@@ -104,14 +104,22 @@ def _missing_answers(comparisons: Comparisons) -> list[Step]:
     return [Step(f"Have {requests} without an answer asked again: only these are.", RESUME)]
 
 
-def _regressions(rules: list[RuleResult]) -> list[Step]:
+def _regressions(rules: list[RuleResult], comparisons: Comparisons) -> list[Step]:
     return [
         Step(
             f"Mend the regressed cases of {r.task}, or approve each by name under `approvals` in "
-            f"gate.yaml. {r.sentence}"
+            f"gate.yaml: {_regressed(r, comparisons)}"
         )
         for r in rules
     ]
+
+
+def _regressed(rule: RuleResult, comparisons: Comparisons) -> str:
+    """The cases by name, or the rule's sentence where they are not at hand."""
+    comparison = find_comparison(rule, comparisons)
+    if comparison is None or not comparison.lost_cases:
+        return rule.sentence
+    return f"{listed(comparison.lost_cases)}."
 
 
 def _is_short(rule: RuleResult, comparisons: Comparisons) -> bool:

@@ -1,4 +1,4 @@
-"""What went wrong: counts by task and category for every model, examples of the candidate's."""
+"""What went wrong: counts by task and category for every model, typical examples of the candidate's."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def _task_failures(task: str, findings: list[Finding], comparisons: Comparisons)
         caption=f"{task}: failures by category",
         columns=["Category", *roles],
         rows=rows,
-        numeric=tuple(range(1, len(roles) + 1)),
+        notes=_notes(mine),
     )
-    own = [by_key[name, "candidate"] for name in names if (name, "candidate") in by_key]
+    own = [f for name in names if (f := by_key.get((name, "candidate"))) and f.n]
     return TaskFailures(task, table, [_category(finding) for finding in own])
 
 
@@ -100,7 +100,8 @@ def _cell(
 ) -> str:
     """How many of how many; a model that was not asked has no zero."""
     if finding:
-        return _share(finding.n, finding.of)
+        also = f", also in {finding.also:,}" if finding.also else ""
+        return f"{_rate(finding)}{also}"
     of = next((f.of for f in mine if f.role == role), None)
     if of is None:
         operations = find_operations(comparisons, role, task)
@@ -112,10 +113,29 @@ def _share(n: int, of: int) -> str:
     return f"{n} of {of} ({n / of:.1%})" if of else f"{n} of {of}"
 
 
+def _rate(finding: Finding) -> str:
+    """'7 of 309 (2.3%, 1.1% to 4.6%)'."""
+    rate = finding.rate
+    if rate is None or rate.lower is None or rate.upper is None:
+        return _share(finding.n, finding.of)
+    return f"{finding.n} of {finding.of} ({rate.value:.1%}, {rate.lower:.1%} to {rate.upper:.1%})"
+
+
+def _notes(findings: list[Finding]) -> list[str]:
+    if not any(finding.rate for finding in findings):
+        return []
+    notes = [
+        "Shares of the answered cases with 95 % Wilson intervals. A failure counts once, under the first category that fits; of repeats the first answer counts."
+    ]
+    if any(finding.also for finding in findings):
+        notes.append("Also in: further answers that show it beside a failure counted elsewhere.")
+    return notes
+
+
 def _category(finding: Finding) -> CategoryView:
     return CategoryView(
         name=name_category(finding.category),
-        count=_share(finding.n, finding.of),
+        count=_rate(finding),
         examples=[_example(e) for e in finding.examples[:MAX_EXAMPLES]],
     )
 

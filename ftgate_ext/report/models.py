@@ -21,18 +21,24 @@ if TYPE_CHECKING:
     from ftgate_ext.schema import Comparisons, Decision, Level, ModelCard, Operations, Role
 
 PERFORMANCE = ["Cost per request", "Latency p50", "p95", "p99", "Tokens in", "Tokens out"]
+SAFETY_METRICS = ("refusal_harmful", "refusal_benign")
+FORMAT_METRICS = ("conforms", "parses", "valid_review")
+SIDE_METRICS = frozenset({*SAFETY_METRICS, *FORMAT_METRICS, "answered"})
+"""What a model must keep to, beside the task it is for."""
+MATRIX_NOTE = "Cost per 1M tokens is what all requests cost over all their tokens, input and output together, at the mix of this run; the price is what the policy states."
 
 
 def find_primary(decision: Decision, comparisons: Comparisons) -> tuple[str, str] | None:
     """(task, metric) that the report leads with.
 
-    The first superiority rule names it; without one it is the first F1, else the first metric.
+    The first superiority rule names it; without one it is the first F1, else the first metric that
+    is not of safety or format: how a model refuses is not how good it is.
     """
     ruled = [(r.task, r.metric) for r in decision.rules if r.kind == "superiority"]
     named = next(((task, metric) for task, metric in ruled if task and metric), None)
     levels = [(level.task, level.metric) for level in comparisons.levels]
     f1 = next((pair for pair in levels if pair[1] == "f1"), None)
-    return named or f1 or next(iter(levels), None)
+    return named or f1 or next((pair for pair in levels if pair[1] not in SIDE_METRICS), None)
 
 
 def find_level(comparisons: Comparisons, task: str, metric: str, role: str) -> Level | None:
@@ -60,12 +66,13 @@ def write_level(level: Level | None, scale: Scale) -> str:
 def write_price(card: ModelCard) -> str:
     """The price as the policy states it."""
     price = card.price
+    dated = f", {price.listed} of {price.as_of}" if price.listed and price.as_of else ""
     if price.hourly_usd is not None:
-        return f"{format_money(price.hourly_usd)} per hour"
+        return f"{format_money(price.hourly_usd)} per hour{dated}"
     if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
         return "not stated"
     prices = (format_money(price.input_usd_per_mtok), format_money(price.output_usd_per_mtok))
-    return f"{prices[0]} in, {prices[1]} out per 1M tokens"
+    return f"{prices[0]} in, {prices[1]} out per 1M tokens{dated}"
 
 
 def write_performance(operations: Operations | None) -> list[str]:
@@ -85,27 +92,46 @@ def write_performance(operations: Operations | None) -> list[str]:
 def tabulate_models(
     models: list[ModelCard], comparisons: Comparisons, primary: tuple[str, str] | None
 ) -> Table:
-    """Every model of the policy; one that took no part says so, and why."""
-    quality = plain(primary[1]) if primary else "quality"
+    """The comparison matrix: a column a model of the policy; one that took no part says why."""
+    quality = f"{plain(primary[1])} on {primary[0]}" if primary else "quality"
+    names = [
+        "Model", "Answers", quality, "Cost per request", "Cost per 1M tokens", "Latency p50",
+        "Latency p95", "Latency p99", "Tokens in", "Tokens out", "Hosting", "Backend", "Price",
+    ]  # fmt: skip
+    columns = [_model_column(card, comparisons, primary) for card in models]
     return Table(
-        caption="All models of the policy",
-        columns=["Role", "Model", "Answers", quality, "Hosting", "Price", *PERFORMANCE],
-        rows=[_model_row(card, comparisons, primary) for card in models],
-        numeric=(6, 7, 8, 9, 10, 11),
+        caption="Comparison matrix: all models of the policy",
+        columns=["Property", *(card.role for card in models)],
+        rows=[[name, *cells] for name, *cells in zip(names, *columns, strict=True)],
+        notes=[MATRIX_NOTE],
+        is_matrix=True,
     )
 
 
-def _model_row(
+def _model_column(
     card: ModelCard, comparisons: Comparisons, primary: tuple[str, str] | None
 ) -> list[str]:
-    operations = find_operations(comparisons, card.role)
+    operations = None if card.absent else find_operations(comparisons, card.role)
     if card.absent:
         answers, figure = f"absent: {card.absent}", NOT_MEASURED
     else:
         answers = format_statuses(operations) if operations else NOT_MEASURED
         figure = _primary_figure(card.role, comparisons, primary)
-    performance = write_performance(None if card.absent else operations)
-    return [card.role, card.name, answers, figure, card.hosting, write_price(card), *performance]
+    cost, *speed = write_performance(operations)
+    per_mtok = format_money(cost_per_mtok(operations) if operations else None)
+    return [
+        card.name, answers, figure, cost, per_mtok, *speed, card.hosting, card.backend, write_price(card),
+    ]  # fmt: skip
+
+
+def cost_per_mtok(operations: Operations) -> float | None:
+    """US dollars per million tokens, input and output together, at the mix that was measured."""
+    total, given, made = (
+        operations.cost_usd_total, operations.input_tokens, operations.output_tokens
+    )  # fmt: skip
+    if total is None or given is None or made is None or not given + made:
+        return None
+    return 1e6 * total / (given + made)
 
 
 def _primary_figure(role: Role, comparisons: Comparisons, primary: tuple[str, str] | None) -> str:

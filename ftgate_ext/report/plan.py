@@ -198,13 +198,20 @@ def _costs(plan: Plan) -> list[str]:
         text = f"Together {money(plan.usd_known)}; prices are per million tokens or per hour."
     if unpriced and plan.usd_known is not None:
         text += f" Without a price: {listed(unpriced)}."
+    at_once = {cost.concurrency for cost in taking_part if cost.concurrency}
+    if at_once:
+        text += f" Hours: with {' or '.join(map(str, sorted(at_once)))} requests in flight."
+    judge = next((c for c in taking_part if c.role == "judge" and c.usd_by_batch is not None), None)
+    if judge and judge.usd_by_batch != judge.usd:
+        text += f" The judge at the API's batch price: {money(judge.usd_by_batch or 0.0)}."
     if not all(cost.is_measured for cost in taking_part):
         text += (
             " Guesses (~): prompts at 4 characters a token; answers as long as the task or run.max_tokens "
             "allows, an upper bound; 500 tokens in and 512 out where the data is not here; hours at 50 tokens "
             "a second and request."
         )
-    notes = [line for note in plan.notes for line in _item(note)]
+    old = [f"{c.role}: {c.old_price}." for c in taking_part if c.old_price]
+    notes = [line for note in [*plan.notes, *old] for line in _item(note)]
     return [*table, *wrap_line(text, COLUMNS), *notes]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftgate_ext.evidence import JUDGED
 from ftgate_ext.report.blocks import Bounds, Plot, Table, bounds_around, plot_interval
 from ftgate_ext.report.figures import (
     NOT_MEASURED,
@@ -38,6 +39,8 @@ COUNT_WORDS = {
 }
 RUBRIC = "rubric"
 RUBRIC_NOTE = "Rubric scores are the judge's 1 to 5 brought to 0 to 1, as (x - 1) / 4: a step of 1 is 25 points."
+SCALE_NOTES = ("MT-Bench", "As perplexities")
+"""Beginnings of a comparison's notes that say how to read its figures."""
 Groups = dict[str, list[str]]
 """Group -> the tasks that it is made of."""
 
@@ -167,6 +170,7 @@ def _notes(mine: list[Comparison]) -> list[str]:
     notes = [*_describe_methods(mine), *describe_design(mine)]
     if any(c.metric.startswith(RUBRIC) for c in mine):
         notes.append(RUBRIC_NOTE)
+    notes += [note for c in mine for note in c.notes if note.startswith(SCALE_NOTES)]
     return notes
 
 
@@ -229,7 +233,7 @@ def name_metric(comparison: Comparison) -> str:
 
 
 def _is_judged(comparison: Comparison) -> bool:
-    return comparison.kind == "win_rate" or comparison.metric.startswith(RUBRIC)
+    return comparison.kind == "win_rate" or comparison.metric.startswith(JUDGED)
 
 
 def _difference_row(

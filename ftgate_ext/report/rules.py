@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ftgate_ext.report.blocks import Fact, Plot, Table
 from ftgate_ext.report.figures import Scale, counted, format_level, p_equals, scale_of
 from ftgate_ext.report.models import find_level, find_operations
-from ftgate_ext.report.parts import plot_rule, tabulate_parts
+from ftgate_ext.report.parts import tabulate_parts
+from ftgate_ext.report.plots import plot_rule, share_axes
 from ftgate_ext.report.readings import how_sure, name_outcome
 from ftgate_ext.report.units import (
     NEGATED_KINDS,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ORDER: dict[Outcome, int] = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
 USUAL_LEVEL = 0.95
+POWER_NOTE = 'Power: "sees" is the smallest true difference that so many cases show in 80 of 100 runs (two-sided 5 %); "needs" is how many cases in all would settle an open rule, if its figure stays where it is.'
 TESTED_KINDS = frozenset({"superiority", "non_inferiority", "win_rate"})
 
 
@@ -44,7 +46,8 @@ class RuleView:
 
 
 def view_rules(rules: list[RuleResult], comparisons: Comparisons) -> list[RuleView]:
-    """Every rule in the policy's order."""
+    """Every rule in the policy's order; drawings of one kind share their axis."""
+    axes = share_axes(rules, comparisons)
     return [
         RuleView(
             name=rule.name,
@@ -52,24 +55,50 @@ def view_rules(rules: list[RuleResult], comparisons: Comparisons) -> list[RuleVi
             sureness=how_sure(rule, comparisons).plain,
             sentence=rule.sentence,
             facts=_facts(rule, comparisons),
-            plot=plot_rule(rule, comparisons),
-            tables=tabulate_parts(rule, comparisons),
+            plot=plot_rule(rule, comparisons, axes),
+            tables=tabulate_parts(rule, comparisons, axes),
         )
         for rule in rules
     ]
 
 
 def tabulate_rules(rules: list[RuleResult], comparisons: Comparisons) -> Table:
-    """All rules at a glance."""
+    """All rules at a glance: one line and one drawing each."""
+    axes = share_axes(rules, comparisons)
+    plots = [plot_rule(rule, comparisons, axes) for rule in rules]
+    columns = ["Rule", "Outcome", "Asked", "Seen", "Evidence", "Power"]
     return Table(
         caption="All rules of the policy",
-        columns=["Rule", "Outcome", "How sure", "Asked", "Seen"],
+        columns=columns,
         rows=[
-            [r.name, name_outcome(r, comparisons), how_sure(r, comparisons).words, r.asked, r.seen]
+            [
+                r.name, name_outcome(r, comparisons), r.asked, r.seen,
+                f"{r.evidence}: {how_sure(r, comparisons).words}", _power(r, comparisons),
+            ]
             for r in rules
         ],
         outcomes=(1,),
-    )
+        plots=plots if any(plots) else [],
+        plot_after=columns.index("Seen"),
+        notes=[POWER_NOTE],
+    )  # fmt: skip
+
+
+def _power(rule: RuleResult, comparisons: Comparisons) -> str:
+    """The smallest effect that the cases show, and how many would settle an open rule."""
+    parts = []
+    if rule.mde is not None:
+        parts.append(f"sees {_mde(rule, comparisons)}")
+    if rule.cases_needed is not None:
+        parts.append(f"needs about {rule.cases_needed:,} {unit_of(rule, comparisons).things}")
+    return "; ".join(parts) or "not computed"
+
+
+def _mde(rule: RuleResult, comparisons: Comparisons) -> str:
+    scale = Scale()
+    if rule.task and rule.metric:
+        scale = scale_of(comparisons, rule.task, rule.metric)
+    return scale.difference(rule.mde or 0.0).lstrip("+")
 
 
 def _facts(rule: RuleResult, comparisons: Comparisons) -> list[Fact]:
@@ -101,7 +130,8 @@ def _interval(rule: RuleResult, comparisons: Comparisons) -> str | None:
     span = write_span(estimate.lower, estimate.upper, unit_of(rule, comparisons).write)
     if span is None:
         return None
-    text = f"{format_level(estimate.level)} CI {span}"
+    write = unit_of(rule, comparisons).write
+    text = f"{format_level(estimate.level)} CI {span} around {write(estimate.value)}"
     text += " of the difference" if rule.kind == "no_regression" else ""
     return f"{text}; the sign is turned so that plus is better" if turned else text
 
@@ -182,9 +212,12 @@ def _sample_size(rule: RuleResult, comparisons: Comparisons) -> str | None:
         operations = find_operations(comparisons, "candidate")
         if operations is None:
             return None
-        asked = counted(operations.n_requests, "request")
-        answered = rule.estimate.n if rule.estimate else operations.n_requests
-        return asked if answered == operations.n_requests else f"{answered:,} answers to {asked}"
+        n_asked, kind = operations.n_requests, "request"
+        if (rule.metric or "").startswith("latency") and operations.latency_from == "interleaved":
+            n_asked = (operations.n_latency or 0) + operations.n_latency_failed
+            kind = "interleaved request"
+        asked, answered = counted(n_asked, kind), rule.estimate.n if rule.estimate else n_asked
+        return asked if answered == n_asked else f"{answered:,} answers to {asked}"
     n = comparison.n_pairs if comparison else rule.estimate.n if rule.estimate else None
     if n is None:
         return None
@@ -209,11 +242,8 @@ def _visible(rule: RuleResult, comparisons: Comparisons) -> str | None:
     """The smallest true effect that so many cases show."""
     if rule.mde is None:
         return None
-    scale = Scale()
-    if rule.task and rule.metric:
-        scale = scale_of(comparisons, rule.task, rule.metric)
     return (
-        f"a true difference of {scale.difference(rule.mde).lstrip('+')} or more, in 80 of 100 runs "
+        f"a true difference of {_mde(rule, comparisons)} or more, in 80 of 100 runs "
         "(two-sided 5 %); smaller ones mostly go unseen"
     )
 

@@ -3,67 +3,41 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftgate_ext.report.blocks import Fact, Table
 from ftgate_ext.report.figures import (
     NOT_MEASURED,
-    Scale,
     format_count,
-    format_estimate,
-    format_money,
     format_time,
-    p_equals,
     short_hash,
 )
 from ftgate_ext.report.models import find_operations
 
 if TYPE_CHECKING:
-    from ftgate_ext.schema import Comparisons, Qualification, RunManifest
+    from ftgate_ext.schema import Comparisons, EvalSetUse, ModelCard, RunManifest
 
 
 MANY_ROWS = 20
 """Longer lists of files are folded."""
 
 
-def describe_judge(qualification: Qualification | None) -> list[Fact]:
-    """What the judge showed about itself."""
-    if qualification is None:
-        return [Fact("Judge", "none: no pairs were judged")]
-    return [
-        Fact("Judge", qualification.judge_model),
-        Fact("Qualified", "yes" if qualification.fit else "no, it may not vote"),
-        *(Fact("Reason", reason) for reason in qualification.reasons),
-        Fact("Pairs", _pairs(qualification)),
-        Fact("Consistency", _consistency(qualification)),
-        Fact("First-position share", _position(qualification)),
-        Fact("Unparsed verdicts", f"{qualification.n_unparsed} pairs"),
-        Fact("Cost", format_money(qualification.cost_usd)),
-        Fact("Fingerprint", short_hash(qualification.fingerprint) or "none"),
-    ]
+@dataclass(frozen=True)
+class Lineage:
+    """Where the figures come from."""
+
+    tables: list[Table]
+    """Eval sets, models as asked and as served, weights, files."""
+    facts: list[Fact]
 
 
-def _pairs(qualification: Qualification) -> str:
-    return (
-        f"{qualification.n_pairs} in both orders, of which {qualification.n_identical} with "
-        "identical answers (ties without a call)"
-    )
-
-
-def _consistency(qualification: Qualification) -> str:
-    if qualification.consistency is None:
-        return f"{NOT_MEASURED}: no pair has two readable verdicts"
-    figure = format_estimate(qualification.consistency, scale=Scale())
-    return f"{figure} of pairs judged alike in both orders"
-
-
-def _position(qualification: Qualification) -> str:
-    share, p = qualification.first_position_share, qualification.first_position_p
-    if share is None:
-        return "no verdict followed the position"
-    test = f", {p_equals(p)} for a fair coin" if p is not None else ""
-    figure = format_estimate(share, scale=Scale())
-    return f"{figure}{test}, among verdicts that followed the position"
+def view_lineage(manifest: RunManifest, comparisons: Comparisons) -> Lineage:
+    """Data, models, weights, files, versions and seeds of a run."""
+    tables = [
+        tabulate_eval_sets(manifest), tabulate_served(manifest), *tabulate_weights(manifest), tabulate_files(comparisons),
+    ]  # fmt: skip
+    return Lineage([t for t in tables if t.rows], describe_run(manifest, comparisons))
 
 
 def tabulate_eval_sets(manifest: RunManifest) -> Table:
@@ -75,7 +49,7 @@ def tabulate_eval_sets(manifest: RunManifest) -> Table:
             [
                 f"{use.group}: {use.task}" if use.group else use.task,
                 format_count(use.n_rows),
-                "all" if use.limit is None else f"first {min(use.limit, use.n_rows)}",
+                _used(use),
                 "once" if use.repeats == 1 else f"{use.repeats} times",
                 _file_name(use.file),
                 short_hash(use.sha256),
@@ -85,6 +59,14 @@ def tabulate_eval_sets(manifest: RunManifest) -> Table:
         numeric=(1,),
         is_folded=len(manifest.eval_sets) > MANY_ROWS,
     )
+
+
+def _used(use: EvalSetUse) -> str:
+    if use.unavailable:
+        return f"none: {use.unavailable.rstrip('.')}"
+    if use.limit is None:
+        return "all"
+    return f"{'drawn' if use.drawn else 'first'} {min(use.limit, use.n_rows)}"
 
 
 def find_groups(manifest: RunManifest) -> dict[str, list[str]]:
@@ -115,6 +97,7 @@ def tabulate_served(manifest: RunManifest) -> Table:
             [
                 card.role,
                 card.model,
+                _backend(card),
                 card.endpoint,
                 names or "not stated",
                 fingerprint or "not stated",
@@ -122,9 +105,36 @@ def tabulate_served(manifest: RunManifest) -> Table:
         )
     return Table(
         caption="Models as asked and as served",
-        columns=["Role", "Asked for", "Endpoint", "Served there", "Fingerprint"],
+        columns=["Role", "Asked for", "Backend", "Endpoint", "Served there", "Fingerprint"],
         rows=rows,
     )
+
+
+def _backend(card: ModelCard) -> str:
+    """The lm-eval model that answered, and what it was called with."""
+    called = ", ".join(f"{name}={value}" for name, value in card.model_args.items())
+    return f"{card.backend} ({called})" if called else card.backend
+
+
+def tabulate_weights(manifest: RunManifest) -> list[Table]:
+    """Which checkpoints and adapters were loaded, file by file; none where servers answered."""
+    rows = [
+        [card.role, _file_name(weights.path), name, size, digest]
+        for card in manifest.models
+        for weights in card.weights
+        for name, size, digest in [
+            ("all files", format_count(sum(f.size_bytes for f in weights.files)) if weights.files else "not stated", short_hash(weights.fingerprint)),
+            *((f.name, format_count(f.size_bytes), short_hash(f.sha256) + ("" if f.whole else " (of its ends)")) for f in weights.files),
+        ]
+    ]  # fmt: skip
+    table = Table(
+        caption="Weights that were loaded",
+        columns=["Role", "Checkpoint", "File", "Bytes", "sha256"],
+        rows=rows,
+        numeric=(3,),
+        is_folded=len(rows) > MANY_ROWS,
+    )
+    return [table] if rows else []
 
 
 def tabulate_files(comparisons: Comparisons) -> Table:
@@ -148,7 +158,17 @@ def describe_run(manifest: RunManifest, comparisons: Comparisons) -> list[Fact]:
         Fact("Resamples", format_count(comparisons.resamples)),
         Fact("Latency measured at", _load(comparisons)),
         Fact("Versions", versions or "not stated"),
+        Fact("Weights", _weights(manifest)),
     ]
+
+
+def _weights(manifest: RunManifest) -> str:
+    """Where the weights are pinned, and where only the server knows them."""
+    pinned = [card.role for card in manifest.models if card.weights]
+    served = [card.role for card in manifest.models if not card.weights and not card.absent]
+    parts = [f"pinned by hash for {', '.join(pinned)}"] if pinned else []
+    parts += [f"only the server knows those of {', '.join(served)}"] if served else []
+    return "; ".join(parts) or "not stated"
 
 
 def _load(comparisons: Comparisons) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftgate_ext.report.blocks import Fact, KeyFinding
+from ftgate_ext.report.costs import describe_break_even
 from ftgate_ext.report.figures import (
     NOT_MEASURED,
     counted,
     end_sentence,
-    format_count,
     format_estimate,
     format_seconds,
     format_time,
@@ -18,7 +18,14 @@ from ftgate_ext.report.figures import (
     scale_of,
     short_hash,
 )
-from ftgate_ext.report.models import find_level, find_operations, write_level
+from ftgate_ext.report.latency import write_concurrency
+from ftgate_ext.report.models import (
+    FORMAT_METRICS,
+    SAFETY_METRICS,
+    find_level,
+    find_operations,
+    write_level,
+)
 from ftgate_ext.report.operations import describe_ratio, write_quantity
 from ftgate_ext.wording import plain
 
@@ -30,14 +37,12 @@ if TYPE_CHECKING:
         Decision,
         Level,
         ModelCard,
+        Operations,
         Qualification,
         Role,
         RuleResult,
         RunManifest,
     )
-
-SAFETY_METRICS = ("refusal_harmful", "refusal_benign")
-FORMAT_METRICS = ("conforms", "parses", "valid_review")
 
 
 def write_headline(decision: Decision, candidate: str, approved: int) -> str:
@@ -83,6 +88,24 @@ def _bare_verdict(decision: Decision) -> list[Fact]:
     ]
 
 
+def say_by_how_much(
+    comparisons: Comparisons, qualification: Qualification | None, primary: tuple[str, str] | None
+) -> list[str]:
+    """For the first page: the candidate against what is live, in quality, preference, cost and speed."""
+    others = [role for role in comparisons.roles if role != "candidate"]
+    if primary is None or not others:
+        return []
+    other = "production" if "production" in others else others[0]
+    quality = _difference(comparisons, *primary, other)
+    lines = [end_sentence(f"{plain(primary[1])} on {primary[0]} {quality}")]
+    rate = _find(comparisons, None, "win_rate", other)
+    if rate and rate.candidate_estimate and qualification and qualification.fit:
+        scale = scale_of(comparisons, rate.task, rate.metric)
+        lines.append(f"Win rate against {other} {format_estimate(rate.candidate_estimate, scale=scale)}.")  # fmt: skip
+    ratios = [describe_ratio(comparisons, q, other) for q in ("cost_usd_per_request", "latency_p95_s")]  # fmt: skip
+    return [*lines, *(f"Against {other}: {ratio}." for ratio in ratios if ratio)]
+
+
 def find_key_findings(
     comparisons: Comparisons,
     decision: Decision,
@@ -107,7 +130,7 @@ def find_key_findings(
 
 def _quality(comparisons: Comparisons, primary: tuple[str, str] | None) -> list[str]:
     if primary is None:
-        return ["Not measured: no eval set has a score."]
+        return ["Not measured: no eval set of the task itself has a score."]
     task, metric = primary
     others = [role for role in comparisons.roles if role != "candidate"]
     other = "production" if "production" in others else next(iter(others), None)
@@ -175,11 +198,14 @@ def _preference(comparisons: Comparisons, qualification: Qualification | None) -
 
 
 def _win_rate(comparison: Comparison, comparisons: Comparisons) -> str:
+    name = plain(comparison.metric)
+    name = name[:1].upper() + name[1:]
     if comparison.candidate_estimate is None:
-        return f"Win rate against {comparison.baseline} {NOT_MEASURED}: {comparison.unavailable}."
+        return f"{name} against {comparison.baseline} {NOT_MEASURED}: {comparison.unavailable}."
     scale = scale_of(comparisons, comparison.task, comparison.metric)
     figure = format_estimate(comparison.candidate_estimate, scale=scale)
-    return f"Win rate against {comparison.baseline} {figure}{_main_p(comparison)}."
+    told = f"{name} against {comparison.baseline} {figure}{_main_p(comparison)}."
+    return " ".join([told, *(comparison.notes if comparison.metric != "win_rate_raw" else [])])
 
 
 def _regressions(comparisons: Comparisons, rules: list[RuleResult]) -> list[str]:
@@ -235,9 +261,16 @@ def _cost(comparisons: Comparisons) -> list[str]:
             f"{role.capitalize()}: {write_quantity(operations, 'cost_usd_per_request')} per request, "
             f"latency p50 {format_seconds(operations.latency_p50_s)}, "
             f"p95 {write_quantity(operations, 'latency_p95_s')}; "
-            f"{counted(operations.n_requests, 'request')}, concurrency {format_count(operations.concurrency)}."
+            f"{counted(operations.n_requests, 'request')}, {_measured_at(operations)}."
         )
     return sentences
+
+
+def _measured_at(operations: Operations) -> str:
+    """How many requests were in flight, and whether the models took turns."""
+    if operations.latency_from == "interleaved":
+        return f"latency measured interleaved at concurrency {write_concurrency(operations)}"
+    return f"in flight {write_concurrency(operations)}"
 
 
 def _frontier(
@@ -250,6 +283,7 @@ def _frontier(
         return [
             f"{card.name} took no part: {end_sentence(card.absent)}",
             "Nothing here says how the candidate compares with it.",
+            "Nor is there a break-even volume: how many tokens its requests take is not known.",
         ]
     if primary is None or "frontier" not in comparisons.roles:
         return [f"{card.name} was asked, but has no results."]
@@ -264,4 +298,5 @@ def _frontier(
         f"{card.name}: {plain(primary[1])} {theirs}.",
         f"Candidate {difference}.",
         *(f"Candidate against frontier: {ratio}." for ratio in ratios if ratio),
+        *describe_break_even(comparisons, "frontier"),
     ]

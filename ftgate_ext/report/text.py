@@ -8,13 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_TERMINAL_SEQUENCES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
-    r"|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # window titles, hyperlinks
-    r"|\x1b[@-Z\\^_]"
-)
-# Controls, invisible format characters (they can turn the direction of writing) and surrogates.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+from ftgate_ext import terminal
+
+clean_block = terminal.clean_block
+clean_line = terminal.clean_line
+
 _ENTITY = re.compile(r"&(?=#?\w{1,32};)")
 _MARKUP = re.compile(r"([\\`*\[\]|~])")
 _UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
@@ -23,22 +21,6 @@ _BLOCK_START = re.compile(r"^([-+=]+|#{1,6})(?=\s|$)|^(>)")
 # Backticks that stand alone; longer runs are no code, or they would run into the fences made here.
 _CODE = re.compile(r"(?<!`)`(?!`)([^`\s](?:[^`]*[^`\s])?)`(?!`)")
 _ORDERED_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
-
-
-def clean_block(text: str) -> str:
-    """Text of several lines without control characters; line breaks and tabs stay."""
-    text = _TERMINAL_SEQUENCES.sub("", text)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").splitlines()
-    return "\n".join("".join(c for c in line if c == "\t" or _is_visible(c)) for line in lines)
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character) not in _INVISIBLE
-
-
-def clean_line(text: str) -> str:
-    """Text on one line, without control characters, white space collapsed."""
-    return " ".join(clean_block(text).split())
 
 
 def escape_markdown(text: str) -> str:

@@ -30,6 +30,8 @@ class Unit:
     """What n counts."""
     is_negated: bool = False
     """Whether the rule holds the negative of what was measured."""
+    axis: str = ""
+    """Figures of units with the same axis can be drawn on one."""
 
     def turned(self, value: float) -> str:
         """A figure as the rule holds it: its value, a limit, the threshold."""
@@ -61,16 +63,22 @@ def unit_of(rule: RuleResult, comparisons: Comparisons) -> Unit:
     scale = Scale()
     if rule.task is not None and rule.metric is not None:
         scale = scale_of(comparisons, rule.task, rule.metric)
+    axis = "share" if scale.is_share else rule.metric or ""
     if rule.kind == "win_rate":
-        return Unit(_win_rate, "pairs")
+        return Unit(_win_rate, "pairs", axis="win rate")
     if rule.kind in ("floor", "ceiling"):
-        return Unit(scale.value, is_negated=rule.kind in NEGATED_KINDS)
+        return Unit(scale.value, is_negated=rule.kind in NEGATED_KINDS, axis=axis)
     if rule.kind == "budget":
-        return Unit(amount_writer(rule.metric or ""), "requests", is_negated=True)
+        unit = "usd" if (rule.metric or "").startswith("cost") else "s"
+        return Unit(amount_writer(rule.metric or ""), "requests", is_negated=True, axis=unit)
     if rule.kind == "ratio":
         of_quantity = rule.task is None
-        return Unit(multiple, "requests", is_negated=True) if of_quantity else Unit(share)
-    return Unit(scale.difference)
+        return (
+            Unit(multiple, "requests", is_negated=True, axis="times")
+            if of_quantity
+            else Unit(share, axis="share of the other")
+        )
+    return Unit(scale.difference, axis=axis)
 
 
 def _win_rate(difference: float) -> str:
@@ -85,7 +93,8 @@ def amount_writer(quantity: str) -> Callable[[float], str]:
 def find_comparison(rule: RuleResult, comparisons: Comparisons) -> Comparison | None:
     """The comparison that a rule looked at."""
     key = (rule.task, rule.metric, rule.against)
-    return next((c for c in comparisons.comparisons if (c.task, c.metric, c.baseline) == key), None)
+    made = comparisons.perturbed if rule.against == "candidate" else comparisons.comparisons
+    return next((c for c in made if (c.task, c.metric, c.baseline) == key), None)
 
 
 def is_turned(rule: RuleResult, comparisons: Comparisons) -> bool:

@@ -8,39 +8,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftgate_ext.report.advice import begin_with, plan_next_steps, recommend
+from ftgate_ext.report.advice import plan_next_steps, recommend
+from ftgate_ext.report.approvals import view_approvals
 from ftgate_ext.report.audit import AuditView, view_audit
-from ftgate_ext.report.blocks import Fact
-from ftgate_ext.report.failures import TaskFailures, view_failures
+from ftgate_ext.report.capability import CapabilityView, view_capability
+from ftgate_ext.report.costs import tabulate_break_even, tabulate_costs
+from ftgate_ext.report.errors import ErrorView, view_errors
+from ftgate_ext.report.first_page import FirstPage, view_first_page
+from ftgate_ext.report.judge import JudgeView, view_judge
+from ftgate_ext.report.latency import tabulate_latencies
+from ftgate_ext.report.leakage import view_leakage
 from ftgate_ext.report.models import find_primary, tabulate_models
 from ftgate_ext.report.operations import tabulate_bounds, tabulate_ratios
 from ftgate_ext.report.quality import tabulate_differences, tabulate_levels
-from ftgate_ext.report.readings import (
-    Readings,
-    compare_readings,
-    describe_sureness,
-    rests_on_approval,
-)
-from ftgate_ext.report.rules import ORDER, RuleView, tabulate_rules, view_rules
-from ftgate_ext.report.sources import (
-    describe_judge,
-    describe_run,
-    find_groups,
-    tabulate_eval_sets,
-    tabulate_files,
-    tabulate_served,
-)
-from ftgate_ext.report.summary import find_key_findings, summarise_run, write_headline
+from ftgate_ext.report.readings import Readings, compare_readings
+from ftgate_ext.report.robustness import view_robustness
+from ftgate_ext.report.rules import RuleView, tabulate_rules, view_rules
+from ftgate_ext.report.safety import view_safety
+from ftgate_ext.report.sources import find_groups, view_lineage
+from ftgate_ext.report.summary import find_key_findings
+from ftgate_ext.report.winrates import view_win_rates
 
 if TYPE_CHECKING:
-    from ftgate_ext.report.blocks import KeyFinding, Step, Table
+    from collections.abc import Sequence
+
+    from ftgate_ext.findings.texts import CaseTexts
+    from ftgate_ext.report.blocks import KeyFinding, Section, Step, Table
+    from ftgate_ext.report.sources import Lineage
     from ftgate_ext.schema import (
         Audit,
+        CaseReview,
         Comparisons,
         Decision,
         Findings,
+        Leakage,
         Qualification,
         RunManifest,
+        TrainLog,
         VerdictName,
     )
 
@@ -55,6 +59,13 @@ class ReportInput:
     decision: Decision
     qualification: Qualification | None
     audit: Audit | None = None
+    training: TrainLog | None = None
+    leakage: Leakage | None = None
+    texts: Sequence[CaseTexts] = ()
+    """Of the failures most worth looking at, the worst first."""
+    reviews: Sequence[CaseReview] = ()
+    newness: str | None = None
+    """A sentence on what is new against the last green build; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,7 @@ class View:
     exit_code: int
     candidate: str
     policy: str
-    headline: str
-    run_facts: list[Fact]
-    deciding: list[RuleView]
-    what_next: list[str]
-    approved: list[Fact]
-    warnings: list[str]
+    first: FirstPage
     key_findings: list[KeyFinding]
     models: Table
     rule_table: Table
@@ -80,12 +86,15 @@ class View:
     levels: list[Table]
     differences: list[Table]
     operations: list[Table]
-    judge: list[Fact]
-    failures: list[TaskFailures]
-    evidence: list[Fact]
-    eval_sets: Table
-    served: Table
-    files: Table
+    win_rates: Section
+    judge: JudgeView
+    safety: Section
+    robustness: Section
+    capability: CapabilityView
+    errors: ErrorView
+    leakage: Section
+    lineage: Lineage
+    approvals: Section
     recommendations: list[str]
     next_steps: list[Step]
 
@@ -99,18 +108,12 @@ def build_view(material: ReportInput) -> View:
     rules = view_rules(decision.rules, comparisons)
     groups = find_groups(manifest)
     steps = plan_next_steps(decision, comparisons, manifest, judge)
-    approved = _approved(decision, comparisons)
     return View(
         verdict=decision.verdict,
         exit_code=decision.exit_code,
         candidate=candidate,
         policy=decision.policy_name,
-        headline=write_headline(decision, candidate, len(approved)),
-        run_facts=[*describe_sureness(decision, comparisons), *summarise_run(manifest, decision)],
-        deciding=_deciding(rules),
-        what_next=begin_with(decision, steps, candidate),
-        approved=approved,
-        warnings=decision.warnings,
+        first=view_first_page(material, candidate, rules, steps),
         key_findings=find_key_findings(comparisons, decision, judge, manifest.models, primary),
         models=tabulate_models(manifest.models, comparisons, primary),
         rule_table=tabulate_rules(decision.rules, comparisons),
@@ -119,26 +122,34 @@ def build_view(material: ReportInput) -> View:
         audit=view_audit(material.audit, decision),
         levels=tabulate_levels(comparisons, groups),
         differences=tabulate_differences(comparisons, groups, judge_fit=judge is None or judge.fit),
-        operations=[*tabulate_bounds(comparisons), *tabulate_ratios(comparisons)],
-        judge=describe_judge(judge),
-        failures=view_failures(material.findings, comparisons),
-        evidence=describe_run(manifest, comparisons),
-        eval_sets=tabulate_eval_sets(manifest),
-        served=tabulate_served(manifest),
-        files=tabulate_files(comparisons),
+        operations=_operations(comparisons),
+        win_rates=view_win_rates(comparisons, judge),
+        judge=view_judge(judge),
+        safety=view_safety(comparisons),
+        robustness=view_robustness(comparisons),
+        capability=view_capability(comparisons, material.training),
+        errors=_errors(material),
+        leakage=view_leakage(material.leakage),
+        lineage=view_lineage(manifest, comparisons),
+        approvals=view_approvals(decision, comparisons),
         recommendations=recommend(decision, comparisons, candidate),
         next_steps=steps,
     )
 
 
-def _approved(decision: Decision, comparisons: Comparisons) -> list[Fact]:
-    """The rules that hold only by somebody's word."""
+def _operations(comparisons: Comparisons) -> list[Table]:
+    """Cost and latency."""
     return [
-        Fact(r.name, r.approved or "") for r in decision.rules if rests_on_approval(r, comparisons)
+        *tabulate_bounds(comparisons),
+        *tabulate_ratios(comparisons),
+        *tabulate_costs(comparisons),
+        *tabulate_break_even(comparisons),
+        *tabulate_latencies(comparisons),
     ]
 
 
-def _deciding(rules: list[RuleView]) -> list[RuleView]:
-    """The rules that do not hold, failures first."""
-    open_rules = [rule for rule in rules if rule.outcome != "PASS"]
-    return sorted(open_rules, key=lambda rule: ORDER[rule.outcome])
+def _errors(material: ReportInput) -> ErrorView:
+    return view_errors(
+        material.findings, material.comparisons, material.decision, material.texts,
+        material.reviews, material.newness,
+    )  # fmt: skip

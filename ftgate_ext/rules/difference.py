@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ftgate_ext.evidence import Effect, Evidence, Problem, find_problem, is_cleared
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
 from ftgate_ext.schema import Estimate
-from ftgate_ext.wording import p_value, plain, points
+from ftgate_ext.wording import name_other, p_value, plain, points
 
 if TYPE_CHECKING:
     from ftgate_ext.policy_rules import (
@@ -110,9 +110,9 @@ def _passed(level: EvidenceLevel, effect: Effect, reached: str, short: str) -> s
 
 def apply_non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResult:
     """Not worse than another model by more than the margin."""
-    asked = f"{plain(rule.metric)} not more than {rule.margin_pt:g} pt worse than {rule.against}"
+    asked = f"{plain(rule.metric)} not more than {rule.margin_pt:g} pt worse than {name_other(rule.against)}"
     if rule.margin_pt == 0:
-        asked = f"{plain(rule.metric)} not worse than {rule.against}"
+        asked = f"{plain(rule.metric)} not worse than {name_other(rule.against)}"
     problem = find_problem(evidence, rule.task, rule.metric, rule.against)
     comparison = evidence.comparison(rule.task, rule.metric, rule.against)
     if problem or comparison is None:
@@ -120,7 +120,9 @@ def apply_non_inferiority(rule: NonInferiority, evidence: Evidence) -> RuleResul
     # A test of "no difference" has no say here: an unchanged model must be able to pass.
     effect = replace(effect_of(comparison, -rule.margin_pt / 100), is_significant=None)
     turned = "" if comparison.higher_is_better else ", turned so that plus is better"
-    opening = f"{plain(rule.metric)} {points(effect.value)} against {rule.against}{turned}"
+    opening = (
+        f"{plain(rule.metric)} {points(effect.value)} against {name_other(rule.against)}{turned}"
+    )
     words = Words(asked, opening, _loss_endings(rule.margin_pt, rule.evidence, effect), points)
     return judge_effect(rule, effect, words, **_origin(comparison))
 
@@ -209,7 +211,7 @@ def apply_win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
     c = comparison.counts
     opening = (
         f"win rate {effect.value + 0.5:.1%} against {rule.against}, {c['wins']} wins, {c['losses']} losses, "
-        f"{c['ties']} ties, {c['both_bad']} both bad, {_test(comparison)}"
+        f"{c['ties']} ties, {c['both_bad']} both bad, {_test(comparison)}{_corrected(comparison, evidence)}"
     )
     words = Words(
         asked, opening,
@@ -221,6 +223,14 @@ def apply_win_rate(rule: WinRate, evidence: Evidence) -> RuleResult:
         lambda difference: f"{difference + 0.5:.1%}", unit="pairs",
     )  # fmt: skip
     return judge_effect(rule, effect, words, **_origin(comparison))
+
+
+def _corrected(comparison: Comparison, evidence: Evidence) -> str:
+    """What the judge alone says, where human labels corrected it."""
+    raw = evidence.comparison(comparison.task, "win_rate_raw", comparison.baseline)
+    if raw is None or raw.difference is None:
+        return ""
+    return f", corrected by human labels (the judge alone {raw.difference.value + 0.5:.1%})"
 
 
 def _origin(comparison: Comparison) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ftgate_ext.evidence import (
     Evidence,
     Problem,
     find_problem,
+    latency_problem,
     requests_problem,
 )
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
@@ -17,7 +18,7 @@ from ftgate_ext.wording import money, multiple, percent, plain, seconds, share
 
 if TYPE_CHECKING:
     from ftgate_ext.policy_rules import Budget, Ratio
-    from ftgate_ext.schema import Bound, Comparison, RuleResult
+    from ftgate_ext.schema import Bound, Comparison, Operations, RuleResult
 
 COST = "cost_usd_per_request"
 
@@ -26,10 +27,13 @@ def apply_budget(rule: Budget, evidence: Evidence) -> RuleResult:
     """One request to the candidate costs or takes at most so much."""
     quantity = plain(rule.quantity)
     asked = f"{quantity} at most {_amount(rule.quantity, rule.maximum)}"
-    if problem := requests_problem(evidence, "candidate"):
+    problem = requests_problem(evidence, "candidate")
+    if problem := problem or latency_problem(evidence, rule.quantity, "candidate"):
         return cannot_decide(rule, asked, problem)
     operations = evidence.operations()
     value = getattr(operations, rule.quantity) if operations else None
+    if operations and value is None and rule.quantity == COST and operations.cost_usd_estimated:
+        return cannot_decide(rule, asked, _only_a_guess(operations))
     if operations is None or value is None:
         return cannot_decide(
             rule, asked,
@@ -63,6 +67,14 @@ def apply_budget(rule: Budget, evidence: Evidence) -> RuleResult:
         step = f"Lower the {quantity}, or raise the budget in the policy."
         return found.model_copy(update={"next_step": step})
     return found
+
+
+def _only_a_guess(operations: Operations) -> Problem:
+    guess = money(operations.cost_usd_estimated or 0.0)
+    return Problem(
+        f"the server did not count the tokens of {operations.n_tokens_estimated:,} requests; a guess from the length of the texts, {guess} a request, decides nothing",
+        "have the server send `usage` with every answer, and run the same command again",
+    )
 
 
 def _unless_screened(effect: Effect, reached: str, missed: str) -> str:
@@ -132,7 +144,8 @@ def _no_ratio(comparison: Comparison) -> Problem | None:
 def _of_quantity(rule: Ratio, evidence: Evidence) -> RuleResult:
     quantity, maximum = rule.quantity or COST, rule.maximum or 0.0
     asked = f"{plain(quantity)} at most {multiple(maximum)} {rule.against}'s"
-    if problem := requests_problem(evidence, "candidate", rule.against):
+    problem = requests_problem(evidence, "candidate", rule.against)
+    if problem := problem or latency_problem(evidence, quantity, "candidate", rule.against):
         return cannot_decide(rule, asked, problem)
     found = evidence.ratio(quantity, rule.against)
     if found is None or found.ratio is None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftgate_ext.evidence import ASK_AGAIN, Effect, Evidence, Problem, is_cleared, judge_problem
+from ftgate_ext.evidence import (
+    ASK_AGAIN,
+    JUDGED,
+    Effect,
+    Evidence,
+    Problem,
+    is_cleared,
+    judge_problem,
+    not_at_hand,
+)
 from ftgate_ext.policy_rules import Ceiling, Floor
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
 from ftgate_ext.wording import plain, share
@@ -62,10 +71,12 @@ def _problem(rule: Floor | Ceiling, level: Level | None, evidence: Evidence) -> 
                 f"{rule.task} has no metric {rule.metric!r}; it has {', '.join(sorted(known))}",
                 "mend the rule's `metric` in the policy",
             )
+        if absent := not_at_hand(evidence, rule.task):
+            return absent
         return Problem(
             "the candidate was not asked this eval set", "run the eval set that the rule names"
         )
-    if level.metric.startswith("rubric") and (problem := judge_problem(evidence)):
+    if level.metric.startswith(JUDGED) and (problem := judge_problem(evidence)):
         return problem
     if level.estimate is None:
         return Problem(

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from ftgate_ext.schema.latency import LatencyRun
+from ftgate_ext.schema.price import Price
 from ftgate_ext.schema.row import FORMAT_VERSION, Role, Row
 
 
@@ -54,6 +56,9 @@ class Bucket(Row):
     gained: int | None = None
     """Binary: cases that only the candidate has right."""
     lost: int | None = None
+    candidate: float | None = None
+    """Each model's own mean in this bucket; None for an F1."""
+    baseline: float | None = None
 
 
 class Comparison(Row):
@@ -104,10 +109,14 @@ class Comparison(Row):
     """Pass/fail: both, only_candidate, only_baseline, neither. Win rate: wins, losses, ties ..."""
     lost_cases: list[str] = Field(default_factory=list)
     """Pass/fail: the cases that the baseline gets right (in most repeats) and the candidate does not."""
+    lost_by: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Field that makes buckets -> its value -> how many of the lost cases have it."""
     pass_rate_drops: dict[str, list[float]] = Field(default_factory=dict)
     """Repeated pass/fail: other cases whose pass rate fell, with candidate's and baseline's rate."""
     buckets: list[Bucket] = Field(default_factory=list)
     """For rules that look at each bucket."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader must know about the figure: how it was corrected, where judging stopped."""
     unavailable: str | None = None
     """Why there is no figure; then there are no estimates either."""
 
@@ -136,6 +145,15 @@ class Level(Row):
     unavailable: str | None = None
 
 
+CostMethod = Literal["tokens", "machine_time", "declared_throughput", "recorded"]
+"""tokens: price per token. machine_time: each moment of a machine paid by the hour is shared among the
+requests in flight. declared_throughput: the hour over the declared requests. recorded: as the journal
+says, where no price is at hand."""
+
+LatencySource = Literal["run", "interleaved"]
+"""run: from the run itself, models at different times. interleaved: from `ftgate run --latency`."""
+
+
 class Operations(Row):
     """What it took one model to answer one task (or all of them: task `*`)."""
 
@@ -146,12 +164,41 @@ class Operations(Row):
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
     latency_p99_s: float | None = None
+    latency_from: LatencySource = "run"
+    """Where all latencies here come from."""
+    n_latency: int | None = None
+    """Requests that the latencies are of."""
+    n_latency_failed: int = 0
+    """Interleaved requests without an answer: their latency is not known."""
+    first_token_p50_s: float | None = None
+    """Seconds to the first token; only where answers were streamed."""
+    first_token_p95_s: float | None = None
+    first_token_p99_s: float | None = None
+    output_tokens_per_s: float | None = None
+    """Median over the requests of output tokens per second in flight."""
+    concurrency: int | None = None
+    """Most requests in flight when a latency was measured."""
+    concurrency_median: float | None = None
+    concurrency_min: int | None = None
     input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    """Of the input tokens, those from the server's cache; None where it did not say for every request."""
     output_tokens: int | None = None
+    n_tokens_estimated: int = 0
+    """Requests whose tokens were estimated on our side: the server gave no usage."""
     cost_usd_per_request: float | None = None
+    """The mean; None where tokens are not known or were estimated."""
+    cost_usd_estimated: float | None = None
+    """The mean with tokens estimated from the length of the texts: a guess, which decides nothing."""
+    cost_usd_p50: float | None = None
+    cost_usd_p95: float | None = None
+    cost_usd_max: float | None = None
+    cost_usd_total: float | None = None
+    cost_method: CostMethod | None = None
+    requests_per_hour: float | None = None
+    """Answered per hour in which at least one request was in flight; of one machine where there are several."""
     bounds: dict[str, Bound] = Field(default_factory=dict)
     """Cost per request and latency quantiles by their field's name, with limits; task `*` only."""
-    concurrency: int | None = None
     attempts: int | None = None
     n_without_response: int = 0
     """Samples without a line in `responses.jsonl`: latency and cost unknown, not zero."""
@@ -163,7 +210,52 @@ class OperationRatio(Row):
     quantity: str
     baseline: Role
     ratio: Bound | None = None
+    latency_from: LatencySource | None = None
     unavailable: str | None = None
+
+
+class BreakEven(Row):
+    """From which volume on a machine of one's own is cheaper than an API."""
+
+    machine: Role = "candidate"
+    """The model that is paid by the hour."""
+    api: Role
+    """The model that is paid per token."""
+    usd_per_hour: float | None = None
+    """What the machine costs, whether it works or not."""
+    usd_per_request: Estimate | None = None
+    """What one request costs at the API, with the tokens that were measured."""
+    requests_per_hour: Estimate | None = None
+    """Above this volume the machine is cheaper; the limits follow from those of the API's cost."""
+    requests_per_day: float | None = None
+    requests_per_month: float | None = None
+    """Of 30 days."""
+    capacity_per_hour: float | None = None
+    """What one machine serves, at the utilisation that the price states."""
+    capacity_is_declared: bool = False
+    utilisation: float = 1
+    """Share of the paid hours in which the machine has work, as the price states it."""
+    utilisation_needed: float | None = None
+    """The least at which one machine can serve that volume; above 1 none is enough."""
+    machines: int | None = None
+    """How many machines that volume takes; with more than one it never pays."""
+    pays: bool | None = None
+    """Whether one machine can serve that volume, so that there is a volume from which it pays."""
+    pays_at_limits: bool | None = None
+    """The same at the upper limit of that volume."""
+    unavailable: str | None = None
+    """Why there is no break-even, or why it cannot be told whether one machine can serve it."""
+
+
+class Consistency(Row):
+    """How often all repeats of a case came out alike."""
+
+    role: Role
+    task: str
+    metric: str
+    repeats: int
+    same: Bound
+    """The share of cases with the same score in every repeat."""
 
 
 class LookUse(Row):
@@ -175,6 +267,71 @@ class LookUse(Row):
     boundary: Literal["pocock", "obrien_fleming"] | None = None
 
 
+class ThresholdPoint(Row):
+    """What flagging every case at or above a threshold gives."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+
+
+class ThresholdSweep(Row):
+    """Precision and recall of one model's scores at every threshold."""
+
+    role: Role
+    task: str
+    n: int
+    """Cases with a score."""
+    n_positive: int
+    n_without_score: int = 0
+    average_precision: float | None = None
+    best_threshold: float | None = None
+    """With the highest F1 on these very cases: on others it will do worse."""
+    best_f1: float | None = None
+    points: list[ThresholdPoint] = Field(default_factory=list)
+    """Highest threshold first; of many an even choice."""
+    unavailable: str | None = None
+
+
+class LedgerSubject(Row):
+    """One subject of a benchmark in the forgetting ledger."""
+
+    subject: str
+    n: int
+    difference: Estimate | None = None
+    gained: int | None = None
+    lost: int | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    """Corrected over all subjects of this benchmark and model."""
+    is_lost: bool = False
+    """The candidate is worse, and chance is rejected after the correction."""
+
+
+class LedgerEntry(Row):
+    """The candidate against one other model on one capability benchmark: a row of the ledger."""
+
+    task: str
+    benchmark: str
+    """As gate.yaml calls it."""
+    metric: str
+    baseline: Role
+    n: int = 0
+    candidate: Estimate | None = None
+    other: Estimate | None = None
+    difference: Estimate | None = None
+    gained: int | None = None
+    """Cases that only the candidate has right, or with a higher score."""
+    lost: int | None = None
+    p: float | None = None
+    higher_is_better: bool = True
+    subjects: list[LedgerSubject] = Field(default_factory=list)
+    """Largest loss first."""
+    absent: str | None = None
+    """Why there are no figures."""
+
+
 class Comparisons(Row):
     """`comparisons.json`: everything the decision may look at."""
 
@@ -183,10 +340,25 @@ class Comparisons(Row):
     roles: list[Role]
     groups: dict[str, list[str]] = Field(default_factory=dict)
     """Group of tasks -> the tasks below it; both are compared."""
+    unavailable: dict[str, str] = Field(default_factory=dict)
+    """Eval set, or a task of a group -> why nothing of it could be asked."""
     levels: list[Level]
     comparisons: list[Comparison]
+    perturbed: list[Comparison] = Field(default_factory=list)
+    """Each model's answers to perturbed cases against its own to the same cases as they are;
+    `metric` is followed by a comma and the perturbation."""
+    consistency: list[Consistency] = Field(default_factory=list)
+    sweeps: list[ThresholdSweep] = Field(default_factory=list)
+    """For tasks with a score a row."""
+    ledger: list[LedgerEntry] = Field(default_factory=list)
+    """What the candidate gained and forgot, on every capability benchmark of the policy."""
     operations: list[Operations]
     ratios: list[OperationRatio] = Field(default_factory=list)
+    break_even: list[BreakEven] = Field(default_factory=list)
+    prices: dict[Role, Price] = Field(default_factory=dict)
+    """What costs were computed with, where the policy says."""
+    latency_run: LatencyRun | None = None
+    """How the models were measured interleaved, where they were."""
     look: LookUse | None = None
     selected_from: dict[str, int] = Field(default_factory=dict)
     """Task -> of how many checkpoints the candidate was the best there."""

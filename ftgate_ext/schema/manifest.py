@@ -15,6 +15,8 @@ class ServedModel(Row):
     model: str
     served_models: list[str]
     system_fingerprint: str | None = None
+    warnings: list[str] = []
+    """Which of several servers did not answer, one sentence each."""
 
 
 class EvalSetUse(Row):
@@ -25,9 +27,19 @@ class EvalSetUse(Row):
     sha256: str
     n_rows: int
     limit: int | None = None
-    """Only the first so many rows were asked."""
+    """Only so many rows were asked: the first ones, or a draw."""
+    drawn: bool = False
+    """The rows asked are a draw by the run's seed, not the first ones."""
+    fewshot: int | None = None
+    """Worked examples before each question, where the policy says."""
+    data: str | None = None
+    """Folder with local copies of benchmarks, where the policy names one."""
+    unavailable: str | None = None
+    """Why nothing of it could be asked; its rules are INCONCLUSIVE then."""
     repeats: int = 1
     """How often each row was asked."""
+    turns: int = 1
+    """Messages of the user in each conversation; every one is a request of its own."""
     group: str | None = None
     """The group of tasks that the policy named, where it was one."""
     config_source: str
@@ -35,7 +47,29 @@ class EvalSetUse(Row):
     @property
     def n_requests(self) -> int:
         """Requests to one model."""
+        if self.unavailable:
+            return 0
         return (self.limit or self.n_rows) * self.repeats
+
+
+class WeightFile(Row):
+    """One file of a checkpoint."""
+
+    name: str
+    """Path within the checkpoint's folder."""
+    size_bytes: int
+    sha256: str
+    """Of the whole file, or of its first and last mebibyte where `whole` is false."""
+    whole: bool
+
+
+class Weights(Row):
+    """Which weights a backend loaded from a local path: enough to notice that they were swapped."""
+
+    path: str
+    files: list[WeightFile]
+    fingerprint: str
+    """sha256 over names, sizes and sums of all files. Where a file is not `whole`, a change in its middle that keeps its size goes unseen."""
 
 
 class ModelCard(Row):
@@ -50,6 +84,12 @@ class ModelCard(Row):
     absent: str | None = None
     """Why the model takes no part, for an optional one."""
     served: ServedModel | None = None
+    backend: str = "ftgate-chat"
+    """The lm-eval model that answers."""
+    model_args: dict[str, str | int | float | bool] = {}
+    """What an lm-eval backend of its own was called with."""
+    weights: list[Weights] = Field(default_factory=list)
+    """Local checkpoints and adapters that the backend loads."""
 
 
 class RunManifest(Row):

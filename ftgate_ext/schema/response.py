@@ -46,6 +46,8 @@ class Response(Row):
     """sha256 of the prompt as lm-eval logs it; joins this line to `samples_*.jsonl`."""
     occurrence: int
     """0 for the first request with this prompt, 1 for the second: repeats stay apart."""
+    turn: int | None = None
+    """Which turn of a conversation, from 0; None for a single question."""
     request_hash: str
     """sha256 of model and full payload: the key under which an answer may be used again."""
     model_asked: str

@@ -1,0 +1,43 @@
+"""The commands `ftgate notebook` and `ftgate review`, and no logic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ftgate_ext.options_cli import AsJson, RunDir
+from ftgate_ext.terminal import answer, show
+
+
+def notebook(
+    run_dir: RunDir,
+    execute: Annotated[
+        bool,
+        typer.Option("--execute", help="Run its cells in a kernel; needs ftgate-ext[notebook]."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write error_analysis.ipynb anew: the top 30 failures with all models' answers."""
+    from ftgate_ext.notebook import write_notebook
+
+    path = write_notebook(run_dir, execute=execute)
+    answer({"notebook": str(path)}, f"Wrote {path}.", as_json=as_json)
+
+
+def review(
+    run_dir: RunDir,
+    reviewer: Annotated[str, typer.Option(help="Who reviews.")],
+    page: Annotated[bool, typer.Option("--page", help="On a page of this machine.")] = False,
+    port: Annotated[int, typer.Option(help="Port for --page; 0 takes a free one.", min=0)] = 0,
+    harmful: Annotated[
+        bool, typer.Option("--harmful", help="Also show harmful requests and the answers to them.")
+    ] = False,
+) -> None:
+    """Let somebody check the worst regressions blind; the same command goes on."""
+    from ftgate_ext.review import review_run
+
+    told = review_run(
+        run_dir, reviewer, harmful=harmful, port=port if page else None, ask=input, tell=show
+    )
+    show(told)
