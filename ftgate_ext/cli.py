@@ -305,7 +305,7 @@ def demo(
         serve_demo(port, show)
         return
     decision, folder = run_demo(run_dir, quiet=quiet)
-    would = f"\n`ftgate gate` would exit with code {decision.exit_code}."
+    would = f"\nDashboard: {folder / 'dashboard' / 'index.html'}\n`ftgate gate` would exit with code {decision.exit_code}."
     _answer_decision(decision, folder, would, as_json=as_json)
 
 

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from ftgate_ext.schema import Decision
 
 DEMO_POLICY = "demo.yaml"
+DASHBOARD = "dashboard"
+DASHBOARD_CASES = 60
 
 
 def run_demo(run_dir: Path | None = None, *, quiet: bool = False) -> tuple[Decision, Path]:
-    """Run the demo policy; returns the decision and the run folder."""
-    return run_gate(asset_dir("configs") / DEMO_POLICY, run_dir, quiet=quiet)
+    """Run the demo policy and draw its dashboard; returns the decision and the run folder."""
+    from ftgate_ext.dashboard.site import write_site
+    from ftgate_ext.history.store import open_store
+
+    decision, folder = run_gate(asset_dir("configs") / DEMO_POLICY, run_dir, quiet=quiet)
+    write_site(open_store(str(folder)), folder / DASHBOARD, DASHBOARD_CASES)
+    return decision, folder
 
 
 def serve_demo(port: int, say: Callable[[str], None]) -> None:
