@@ -26,7 +26,19 @@ FLOORS: dict[str, int] = {
 
 # Third-party library -> the rooms that may import it.
 HOMES: dict[str, set[str]] = {
-    "lm_eval": {"capability", "executors", "inference", "harness", "leaks", "lm_run", "lm_tasks", "lm_find", "lm_thrift", "scoring", "autoload"},
+    "lm_eval": {
+        "capability",
+        "executors",
+        "inference",
+        "harness",
+        "leaks",
+        "lm_run",
+        "lm_tasks",
+        "lm_find",
+        "lm_thrift",
+        "scoring",
+        "autoload",
+    },
     "datasets": {"capability", "evalset"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring"},
@@ -37,7 +49,16 @@ HOMES: dict[str, set[str]] = {
     "openai": {"inference"},
     "scipy": {"stats"},
     "jinja2": {"report", "judge", "dashboard"},
-    "typer": {"cli", "review_cli", "evalset_cli", "judge_cli", "trainlog_cli", "view_cli", "options_cli", "signals_cli"},
+    "typer": {
+        "cli",
+        "review_cli",
+        "evalset_cli",
+        "judge_cli",
+        "trainlog_cli",
+        "view_cli",
+        "options_cli",
+        "signals_cli",
+    },
     "rich": {"cli", "progress"},
     "jsonschema": {"scoring", "policy"},
     "openvino_genai": {"inference"},

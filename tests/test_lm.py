@@ -326,7 +326,9 @@ def test_log_likelihoods_are_refused_with_a_way_out(
     """A multiple-choice task names itself and what to do instead."""
     yaml_text = 'doc_to_text: "{{q}}"\ndoc_to_choice: ["yes", "no"]\ndoc_to_target: 0\noutput_type: multiple_choice\n'
     tasks = write_task(tmp_path, yaml_text, [{"id": "own-1", "q": "Well?"}])
-    with pytest.raises(RunError, match=r"^own: scored by log-likelihoods.*no generative.*backend: hf"):
+    with pytest.raises(
+        RunError, match=r"^own: scored by log-likelihoods.*no generative.*backend: hf"
+    ):
         evaluate(make_lm(fake_server, tmp_path), tasks, task="own")
     with pytest.raises(RunError, match="scored by log-likelihoods"):
         make_lm(fake_server).loglikelihood_rolling([])
