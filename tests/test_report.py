@@ -463,6 +463,15 @@ def test_small_times_and_p_values_are_not_zero() -> None:
 # --- what is said about each rule
 
 
+def test_too_few_changes_to_show_anything_are_called_so() -> None:
+    """Where even all changes for the better would go unseen, the report says it and names no effect."""
+    open_rule = rule("better", "INCONCLUSIVE", mde=None)
+    blind = comparison(kind="binary", mde=None)
+    content = material(decision=decision(open_rule), comparisons=comparisons(comparisons=[blind]))
+    assert facts_of(content, "better")["What this set can see"].startswith("no true difference")
+    assert "shows no difference: too few" in render_markdown(content)
+
+
 def test_a_rule_says_how_sure_it_is_and_what_its_set_can_see() -> None:
     """Limits with their level, the bare reading with its chance, the visible effect, the way out."""
     open_rule = rule(

@@ -89,9 +89,19 @@ def _power(rule: RuleResult, comparisons: Comparisons) -> str:
     parts = []
     if rule.mde is not None:
         parts.append(f"sees {_mde(rule, comparisons)}")
+    elif _shows_nothing(rule, comparisons):
+        parts.append("shows no difference: too few")
     if rule.cases_needed is not None:
         parts.append(f"needs about {rule.cases_needed:,} {unit_of(rule, comparisons).things}")
     return "; ".join(parts) or "not computed"
+
+
+def _shows_nothing(rule: RuleResult, comparisons: Comparisons) -> bool:
+    """Whether so few cases changed that even all for the better would mostly go unseen."""
+    found = find_comparison(rule, comparisons)
+    if found is None or rule.estimate is None or found.kind != "binary":
+        return False
+    return rule.mde is None and found.mde is None
 
 
 def _mde(rule: RuleResult, comparisons: Comparisons) -> str:
@@ -240,6 +250,8 @@ def describe_sample(comparison: Comparison | None) -> str:
 
 def _visible(rule: RuleResult, comparisons: Comparisons) -> str | None:
     """The smallest true effect that so many cases show."""
+    if _shows_nothing(rule, comparisons):
+        return "no true difference: so few cases changed that even all for the better would mostly go unseen"  # fmt: skip
     if rule.mde is None:
         return None
     return (

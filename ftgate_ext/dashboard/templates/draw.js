@@ -20,6 +20,7 @@ const WHISKERS_FROM_PX = 7; // below so many pixels a run, intervals are drawn a
 const NEAR_PX = 28;
 const HEIGHT_PX = 260;
 const BARS = 12; // candidates with error bars on the frontier
+const DOLLARS_PX = 96; // room for one written cost on an axis
 const live = []; // charts on the page: redrawn when colours change, dropped when the page is drawn anew
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -291,7 +292,7 @@ function drawFrontier(host, chart, runs) {
   const plot = mount(host, {
     scales: { x: { time: false, distr: wide ? 3 : 1, range: xRange }, y: { range: rangeOf(sorted.flatMap((p) => p.y), chart.unit) } },
     axes: axes(chart.unit, {
-      splits: wide ? (u) => thinned(decades(...xRange), u.over.clientWidth || u.width) : undefined, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((t) => (t === null ? "" : `$${significant(t, 2)}`)),
+      splits: wide ? (u) => thinned(decades(...xRange), u.over.clientWidth || u.width) : undefined, space: DOLLARS_PX, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((t) => (t === null ? "" : `$${significant(t, 2)}`)),
       label: "US dollars per request", labelSize: 22, labelGap: -4, labelFont: "12px system-ui, sans-serif",
     }),
     series: [{}, ...roles.map((_, k) => ({ stroke: () => colour(k), paths: () => null, points: { show: false } }))],
@@ -358,7 +359,7 @@ function decades(low, high) {
 }
 
 function thinned(ticks, width) {
-  const step = Math.ceil((ticks.length * 66) / width);
+  const step = Math.ceil((ticks.length * DOLLARS_PX) / width);
   return ticks.filter((_, i) => i % step === 0);
 }
 
