@@ -181,21 +181,32 @@ class TaskScores:
         if not self.measured.rows:
             return np.arange(len(self))
         rows = np.frombuffer(self.measured.rows, np.int64)
-        return np.sort(np.concatenate([rows, np.setdiff1d(np.arange(len(self)), rows)]))
+        absent = self._unmeasured(rows)
+        return np.sort(np.concatenate([rows, absent])) if len(absent) or _falls(rows) else rows
 
     def by_request(self, name: str) -> Array:
         """One measured quantity of every request, as `request_rows`; NaN where it is not known."""
         if not self.measured.rows:
             return np.full(len(self), np.nan)
         rows = np.frombuffer(self.measured.rows, np.int64)
-        absent = np.setdiff1d(np.arange(len(self)), rows)
+        absent = self._unmeasured(rows)
+        if not len(absent) and not _falls(rows):
+            return self.measured.column(name)
         values = np.concatenate([self.measured.column(name), np.full(len(absent), np.nan)])
         return np.asarray(values[np.argsort(np.concatenate([rows, absent]), kind="stable")])
 
     @property
     def n_unmeasured(self) -> int:
         """Rows that no journal line belongs to."""
-        return len(self) - len(set(self.measured.rows))
+        return len(self._unmeasured(np.frombuffer(self.measured.rows, np.int64)))
+
+    def _unmeasured(self, rows: Array) -> Array:
+        return np.flatnonzero(np.bincount(rows, minlength=len(self)) == 0)
+
+
+def _falls(rows: Array) -> bool:
+    """Whether rows are out of order, which only a task with several filters makes them."""
+    return bool((rows[1:] < rows[:-1]).any())
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "language": ("language",), "error type": ("category", "error_type"), "severity": ("severity",),
 }  # fmt: skip
 """What failures are sorted by -> the fields of a row that say it, the first that is there."""
+_FIELD_NAMES = frozenset(
+    {"verdict", *(choice for choices in FIELDS.values() for choice in choices)}
+)
 
 CLEAN, UNREADABLE, UNKNOWN = "clean", "unreadable", "no known category"
 EXPECTED = (*CATEGORIES, CLEAN)
@@ -124,7 +127,10 @@ class FailureCounter:
         """Take in one sample; `key` tells a second filter's line about the same request."""
         if record.task != self._task:
             self._task, self._rows = record.task, {}
-        task = self.tasks.setdefault(record.task, TaskFailures())
+            if record.task not in self.tasks:
+                of_cases = FIELDS if self._role == "candidate" else ()
+                self.tasks[record.task] = TaskFailures(fields={n: Values() for n in of_cases})
+        task = self.tasks[record.task]
         found = self._categories(record)
         row = self._rows.get(key)
         if row is None:
@@ -156,13 +162,18 @@ class FailureCounter:
         task.expected.append(expected)
         task.answered.append(answered)
         task.is_harmful |= is_harmful(record)
-        if self._role != "candidate":
-            return
-        for name, choices in FIELDS.items():
-            value = next((record.doc[c] for c in choices if record.doc.get(c) is not None), None)
-            if value is None and name == "error type" and record.doc.get("verdict") == CLEAN:  # fmt: skip
-                value = CLEAN
-            task.fields.setdefault(name, Values()).add(value)
+        has_none = _FIELD_NAMES.isdisjoint(record.doc)
+        for name, values in task.fields.items():
+            values.add(None if has_none else _field_of(record.doc, name))
+
+
+def _field_of(doc: dict[str, Any], name: str) -> object:
+    """What a row says of one of `FIELDS`, or None."""
+    for choice in FIELDS[name]:
+        value = doc.get(choice)
+        if value is not None:
+            return value
+    return CLEAN if name == "error type" and doc.get("verdict") == CLEAN else None
 
 
 def label_key(record: Record) -> LabelKey:

@@ -95,61 +95,13 @@ def read_responses(path: Path) -> list[Response]:
     return [response for _, response in read_lines(path)]
 
 
-class Answers:
-    """The last response to every request of one task; the texts stay in the file until wanted."""
-
-    def __init__(self, path: Path | None, task: str) -> None:
-        """Read where the responses stand.
-
-        Args:
-            path: A journal; None where there is none, and no response.
-            task: Whose responses.
-
-        Raises:
-            RunError: As `read_lines`.
-        """
-        lines = read_lines(path, task) if path else ()
-        self._offsets = {
-            hash((r.prompt_hash, r.occurrence, r.turn or 0)): offset for offset, r in lines
-        }
-        self._file = path.open("rb") if path else None
-
-    def get(self, prompt_hash: str, occurrence: int, turn: int = 0) -> Response | None:
-        """The response to the so many-th request with this prompt, or None.
-
-        Args:
-            prompt_hash: Of the first turn, where it is a conversation.
-            occurrence: From 0.
-            turn: Of a conversation, from 0.
-        """
-        offset = self._offsets.get(hash((prompt_hash, occurrence, turn)))
-        response = _read_at(self._file, offset) if self._file and offset is not None else None
-        wanted = (prompt_hash, occurrence, turn)
-        if response and (response.prompt_hash, response.occurrence, response.turn or 0) == wanted:
-            return response
-        return None
-
-    def later_turns(self, first: Response | None) -> tuple[Response, ...]:
-        """The responses to the further turns of a conversation, as far as there are any."""
-        found: list[Response] = []
-        if first is None or first.turn is None:
-            return ()
-        while response := self.get(first.prompt_hash, first.occurrence, len(found) + 1):
-            found.append(response)
-        return tuple(found)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file:
-            self._file.close()
-
-
-def _read_at(file: BinaryIO, offset: int) -> Response | None:
-    """The response of the line that begins there; None if somebody edits the file at this moment."""
+def read_at(file: BinaryIO, offset: int) -> Response | None:
+    """The response of the line that begins there; None where there is none that can be read."""
     file.seek(offset)
-    with suppress(ValidationError):
+    try:
         return Response.model_validate_json(file.readline())
-    return None
+    except ValidationError:
+        return None
 
 
 class Journal:
@@ -225,7 +177,7 @@ class Journal:
         wanted = (key, occurrence, case_id)
         # A number takes a fifth of the memory of its texts; the line itself decides.
         offset = self._good.get(hash(wanted))
-        response = None if offset is None else _read_at(self._reader, offset)
+        response = None if offset is None else read_at(self._reader, offset)
         return response if response and _identity(response) == wanted else None
 
     def append(self, response: Response) -> None:

@@ -7,7 +7,7 @@ answers on this machine under some name may be another model tomorrow: it is ask
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Opponent:
     @staticmethod
     def answered(record: Record, answer: str) -> Record:
         """The same case with the candidate's answer."""
-        return replace(record, answer=str(answer), response=None, scores={}, later=())
+        return record._replace(answer=str(answer), response=None, scores={}, later=())
 
 
 def load_opponent(samples: str, judge: str) -> Opponent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ def _records(task: str, path: Path, *, content: bool) -> dict[str, list[Record]]
     found: dict[str, list[Record]] = defaultdict(list)
     for record in read_task(task, path):
         # The rows of a large set would fill the memory, and nothing below may tell them.
-        kept = record if content else dataclasses.replace(record, doc={}, prompt="", answer="")
+        kept = record if content else record._replace(doc={}, prompt="", answer="")
         found[record.case_id].append(kept)
     return found
 

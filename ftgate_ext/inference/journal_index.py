@@ -1,0 +1,111 @@
+"""A journal and the samples that it belongs to -> the response of each, without the texts in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from ftgate_ext.inference.journal import read_at, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ftgate_ext.schema import Response
+
+_TEXT = rb'"((?:[^"\\]|\\.)*)"'
+_BEGINNING = re.compile(
+    rb'\{"case_id":\s*' + _TEXT + rb',\s*"task":\s*' + _TEXT + rb',\s*"prompt_hash":\s*'
+    rb'"([^"\\]*)",\s*"occurrence":\s*(\d+),\s*(?:"turn":\s*(\d+),\s*)?"request_hash":'
+)  # fmt: skip
+"""How every line begins that ftgate wrote: enough to know whose response it is."""
+
+
+class Answers:
+    """The last response to every request of one task; the texts stay in the file until wanted."""
+
+    def __init__(self, path: Path | None, task: str) -> None:
+        """Read where the responses stand.
+
+        Args:
+            path: A journal; None where there is none, and no response.
+            task: Whose responses.
+
+        Raises:
+            RunError: As `journal.read_lines`.
+        """
+        self._path, self._task = path, task
+        self._offsets = dict(_places(path, task)) if path else {}
+        self._file = path.open("rb") if path else None
+        self._is_exact = False
+
+    def get(self, prompt_hash: str, occurrence: int, turn: int = 0) -> Response | None:
+        """The response to the so many-th request with this prompt, or None.
+
+        Args:
+            prompt_hash: Of the first turn, where it is a conversation.
+            occurrence: From 0.
+            turn: Of a conversation, from 0.
+
+        Raises:
+            RunError: As `journal.read_lines`.
+        """
+        offset = self._offsets.get(hash((prompt_hash, occurrence, turn)))
+        if self._file is None or offset is None:
+            return None
+        response = read_at(self._file, offset)
+        if response is None:
+            return self._get_exactly(prompt_hash, occurrence, turn)
+        is_same = (
+            response.prompt_hash == prompt_hash
+            and response.occurrence == occurrence
+            and (response.turn or 0) == turn
+        )
+        return response if is_same else None
+
+    def _get_exactly(self, prompt_hash: str, occurrence: int, turn: int) -> Response | None:
+        """The same after every line was read to its end: one of them only began well."""
+        if self._is_exact or self._path is None:
+            return None  # somebody edits the file at this moment
+        self._offsets = {
+            hash((r.prompt_hash, r.occurrence, r.turn or 0)): offset
+            for offset, r in read_lines(self._path, self._task)
+        }
+        self._is_exact = True
+        return self.get(prompt_hash, occurrence, turn)
+
+    def later_turns(self, first: Response | None) -> tuple[Response, ...]:
+        """The responses to the further turns of a conversation, as far as there are any."""
+        found: list[Response] = []
+        if first is None or first.turn is None:
+            return ()
+        while response := self.get(first.prompt_hash, first.occurrence, len(found) + 1):
+            found.append(response)
+        return tuple(found)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file:
+            self._file.close()
+
+
+def _places(path: Path, task: str) -> Iterator[tuple[int, int]]:
+    """Hash of a request and offset of its line; lines are read no further than needed for that."""
+    wanted = json.dumps(task, ensure_ascii=False).encode()[1:-1]
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            found = _BEGINNING.match(line) if line.endswith(b"}\n") else None
+            if found is None:
+                break
+            if found[2] == wanted:
+                key = (found[3].decode(), int(found[4]), int(found[5] or 0))
+                yield hash(key), offset
+            offset += len(line)
+        else:
+            return
+    # Torn, edited or written otherwise: everything is read to the end, and said where it is broken.
+    for place, response in read_lines(path, task):
+        if place >= offset:
+            yield hash((response.prompt_hash, response.occurrence, response.turn or 0)), place
