@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.estimates import estimate_difference
+from ftgate_ext.paired_estimates import estimate_difference
 from ftgate_ext.pairing import PairedScores
 from ftgate_ext.schema import Bucket
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ftgate_ext import __version__
-from ftgate_ext.errors import WRONG_USE, FtgateError
+from ftgate_ext.errors import FtgateError
 from ftgate_ext.evalset_cli import app as evalset_app
 from ftgate_ext.judge_cli import app as judge_app
 from ftgate_ext.options_cli import (
@@ -26,9 +26,10 @@ from ftgate_ext.options_cli import (
     RunDir,
     RunDirOption,
 )
-from ftgate_ext.review_cli import notebook, review
+from ftgate_ext.prepare_cli import check, doctor, init, plan, tasks_path
+from ftgate_ext.review_cli import label, notebook, review
 from ftgate_ext.signals_cli import alerts, traces
-from ftgate_ext.terminal import answer, show, show_json
+from ftgate_ext.terminal import answer, show
 from ftgate_ext.trainlog_cli import trainlog
 from ftgate_ext.view_cli import history, view
 
@@ -46,6 +47,9 @@ app.add_typer(judge_app, name="judge")
 app.command()(trainlog)
 app.command()(history)
 app.command()(view)
+app.command()(init)
+app.command()(plan)
+app.command()(check)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,71 +68,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options before any command."""
-
-
-@app.command()
-def init(
-    path: Annotated[Path, typer.Argument(metavar="GATE.YAML")] = Path("gate.yaml"),
-    candidate: Annotated[
-        Optional[str],
-        typer.Option(help="Base URL of the candidate's server; its model name is asked there."),
-    ] = None,
-    production: Annotated[
-        Optional[str], typer.Option(help="Base URL of the production model's server.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a commented gate.yaml to start from."""
-    from ftgate_ext.starter import write_starter
-
-    written, to_edit = write_starter(path, {"candidate": candidate, "production": production})
-    edit = f"Edit {', '.join(to_edit)}, then run" if to_edit else "Next:"
-    text = f"Wrote {written}. {edit} `ftgate check {written}`."
-    answer({"policy": str(written), "to_edit": to_edit}, text, as_json=as_json)
-
-
-@app.command()
-def plan(
-    policy_file: PolicyFile = Path("gate.yaml"),
-    from_run: Annotated[
-        Optional[Path],
-        typer.Option("--from", metavar="RUN", help="Earlier run to take assumptions from."),
-    ] = None,
-    allow: Annotated[
-        Optional[list[str]],
-        typer.Option(metavar="RULE", help="Accept that this rule cannot decide. Repeatable."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what the rules can see at the size of their sets, and what it will cost."""
-    from ftgate_ext.plan import make_plan
-    from ftgate_ext.report.plan import plan_text, refusal_line
-
-    planned = make_plan(policy_file, from_run, allow or ())
-    answer(planned, plan_text(planned), as_json=as_json)
-    for rule in planned.refused:
-        show(f"ftgate: {refusal_line(rule)}", error=True)
-    if planned.refused:
-        raise typer.Exit(WRONG_USE)
-
-
-@app.command()
-def check(policy_file: PolicyFile = Path("gate.yaml"), as_json: AsJson = False) -> None:
-    """Check policy, eval sets, keys and endpoints, before anything is spent."""
-    from ftgate_ext.doctor import check_policy
-
-    found: dict[str, Any] = {"ok": True, "lines": [], "problems": []}
-    try:
-        for line in check_policy(policy_file):
-            found["lines"].append(line)
-            if not as_json:
-                show(line)
-    except FtgateError as error:
-        found |= {"ok": False, "problems": str(error).splitlines()}
-        raise
-    finally:
-        if as_json and found["lines"] + found["problems"]:
-            show_json(found)
 
 
 @app.command()
@@ -156,34 +95,7 @@ def run(
     answer(document, f"Run folder: {folder}", as_json=as_json)
 
 
-@app.command()
-def label(
-    pairs: Annotated[
-        Path, typer.Option(metavar="RUN", help="A run folder, its pairs judged or not yet.")
-    ],
-    labeller: Annotated[str, typer.Option(help="Who labels.")],
-    n: Annotated[int, typer.Option("--n", help="Pairs to draw in all.", min=1)] = 100,
-    against: Annotated[
-        Optional[str],
-        typer.Option(metavar="ROLE", help="The other model; the judge's first when left out."),
-    ] = None,
-    by: Annotated[
-        Optional[str],
-        typer.Option(metavar="FIELD", help="Draw as many pairs for every value of this field."),
-    ] = None,
-    overlap: Annotated[
-        float, typer.Option(help="Share of the pairs that two label.", min=0, max=1)
-    ] = 0.2,
-    page: Annotated[bool, typer.Option("--page", help="On a page of this machine.")] = False,
-    port: Annotated[int, typer.Option(help="Port for --page; 0 takes a free one.", min=0)] = 0,
-) -> None:
-    """Let an expert compare answers blind; the same command goes on. Corrects the judge's win rate."""
-    from ftgate_ext.judge.pair_labels import label_run
-
-    told = label_run(
-        pairs, labeller, n, against, by, overlap, port=port if page else None, ask=input, tell=show,
-    )  # fmt: skip
-    show(told)
+app.command()(label)
 
 
 @app.command()
@@ -320,24 +232,8 @@ def moved(
     answer({"moved": lines}, "\n".join(lines or ["No address has changed."]), as_json=as_json)
 
 
-@app.command("tasks-path")
-def tasks_path(as_json: AsJson = False) -> None:
-    """Print the task folder, for `lm_eval --include_path`."""
-    from ftgate_ext.assets import asset_dir
-
-    folder = str(asset_dir("tasks"))
-    answer({"tasks_path": folder}, folder, as_json=as_json)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is installed and which way lm-eval finds our tasks."""
-    from ftgate_ext.doctor import diagnose
-
-    lines = list(diagnose())
-    answer({"lines": lines}, "\n".join(lines), as_json=as_json)
-
-
+app.command("tasks-path")(tasks_path)
+app.command()(doctor)
 app.command()(notebook)
 app.command()(review)
 app.command()(traces)

@@ -13,11 +13,12 @@ from ftgate_ext.break_even import find_break_evens
 from ftgate_ext.buckets import compare_buckets, count_lost, count_outcomes
 from ftgate_ext.case_scores import perplexity_note
 from ftgate_ext.costs import reprice
-from ftgate_ext.estimates import estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.estimates import estimate_level
 from ftgate_ext.interleaved import LATENCIES
 from ftgate_ext.judge.correction import BesideJudge, compare_judged
 from ftgate_ext.labelled import label_figures, sweep_scores
 from ftgate_ext.operations import compare_operations, measure_operations
+from ftgate_ext.paired_estimates import estimate_difference, estimate_ratio
 from ftgate_ext.pairing import (
     Cases,
     Join,

@@ -1,7 +1,8 @@
 """Measured requests + price -> US dollars a request, and how much the machine served.
 
 Costs are computed from tokens and times when runs are compared, so that one price holds for all
-requests of a model, also where the policy's price was mended after some of them were asked.
+requests of a model, also where the policy's price was mended after some of them were asked. The limits
+of a mean cost and of a ratio of costs are made here too; a cost that the policy declares has none.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftgate_ext.estimates import bound
+from ftgate_ext.schema import Bound, Estimate
+from ftgate_ext.stats.limits import Limits, NoLimits
+from ftgate_ext.stats.mean import cluster_t, paired_t
+from ftgate_ext.stats.ratio import fieller
+from ftgate_ext.wording import DECLARED
+
 if TYPE_CHECKING:
-    from ftgate_ext.schema import CostMethod, Price
+    from ftgate_ext.schema import CostMethod, Price, Role
     from ftgate_ext.scores import ModelScores, TaskScores
+    from ftgate_ext.settings import Alphas, Settings
 
 Array = np.ndarray[Any, Any]
 Tasks = dict[str, "TaskScores"]
+
+COST = "cost_usd_per_request"
 
 
 def reprice(model: ModelScores, price: Price | None) -> ModelScores:
@@ -59,6 +70,26 @@ def cost_method(price: Price | None) -> CostMethod:
     return "machine_time" if price.requests_per_hour is None else "declared_throughput"
 
 
+def declared_cost(price: Price | None) -> float | None:
+    """What every request costs because the policy says so, whatever was measured; else None.
+
+    On a machine with a declared throughput, and where the price is declared to be nothing.
+    """
+    if price is None or not price.is_known:
+        return None
+    tokens = (price.input_usd_per_mtok, price.cached_input_usd_per_mtok, price.output_usd_per_mtok)
+    if not any((price.hourly_usd, *tokens)):
+        return 0.0
+    if price.hourly_usd is None or price.requests_per_hour is None:
+        return None
+    return price.hourly_usd / price.utilisation / price.requests_per_hour
+
+
+def is_declared(price: Price | None) -> bool:
+    """Whether the policy states the cost of a request: it has no sampling error."""
+    return declared_cost(price) is not None
+
+
 def measure_throughput(held_s: Array) -> float | None:
     """Requests answered per hour of one machine that has requests in flight.
 
@@ -95,7 +126,7 @@ def _machine_costs(tasks: Tasks, price: Price) -> dict[str, Array]:
     paid = (price.hourly_usd or 0.0) / price.utilisation
     if price.requests_per_hour is None:
         return {task: paid * held / 3600 for task, held in share_machine(tasks).items()}
-    each = paid / price.requests_per_hour
+    each = declared_cost(price) or 0.0
     known = {task: scores.measured.column("latency_s") for task, scores in tasks.items()}
     return {task: np.where(np.isnan(spans), np.nan, each) for task, spans in known.items()}
 
@@ -137,3 +168,73 @@ def share_time(finished_s: Array, in_flight_s: Array) -> Array:
     until = np.empty(2 * n)
     until[order] = np.concatenate([[0.0], np.cumsum(held)])[: 2 * n]
     return np.asarray(until[n:] - until[:n])
+
+
+# --- limits
+
+
+def mean_bound(
+    values: Array,
+    level: float,
+    alphas: Alphas,
+    cases: Array | None = None,
+    *,
+    is_constant: bool = False,
+) -> Bound:
+    """The mean over all requests.
+
+    Args:
+        values: One a request.
+        level: Of the interval to show.
+        alphas: Of the limits that decide.
+        cases: Which requests repeat one case.
+        is_constant: Whether a declared price makes all of them equal, and not chance.
+    """
+    if is_constant and np.ptp(values) == 0:
+        return _declared_bound(float(values[0]), len(values), alphas)
+    zero = np.zeros(len(values))
+
+    def interval(at: float) -> Limits | NoLimits:
+        if cases is not None:
+            test = cluster_t(values, cases, at)
+            return test if isinstance(test, NoLimits) else test.limits
+        test = paired_t(values, zero, at)
+        return test if isinstance(test, NoLimits) else replace(test.limits, method="t")
+
+    return bound(interval, level, alphas)
+
+
+def _declared_bound(value: float, n: int, alphas: Alphas) -> Bound:
+    """A figure that the policy states: known exactly, so that both limits lie on it."""
+    return Bound(
+        estimate=Estimate(value=value, n=n, method=DECLARED), alpha_one_sided=alphas.one_sided,
+        lower_one_sided=value, upper_one_sided=value, no_interval=DECLARED,
+    )  # fmt: skip
+
+
+def are_declared(settings: Settings, baseline: Role) -> bool:
+    """Whether the requests of both models cost what their prices declare, each the same."""
+    roles: tuple[Role, Role] = ("candidate", baseline)
+    return all(is_declared(settings.prices.get(role)) for role in roles)
+
+
+def cost_ratio(
+    a: Array,
+    b: Array,
+    level: float,
+    alphas: Alphas,
+    cases: Array | None = None,
+    *,
+    are_constant: bool = False,
+) -> tuple[str, Bound | str]:
+    """Total cost of the candidate over the other model's on the same requests, or why not.
+
+    `are_constant`: declared prices make all costs of each model equal, and not chance.
+    """
+    if len(a) == 0 or np.isnan(a).any() or np.isnan(b).any():
+        return COST, "cost was not measured for both models"
+    if b.sum() <= 0:
+        return COST, "the other model costs nothing"
+    if are_constant and np.ptp(a) == np.ptp(b) == 0:
+        return COST, _declared_bound(float(a[0] / b[0]), len(a), alphas)
+    return COST, bound(lambda at: fieller(a, b, at, cases), level, alphas)

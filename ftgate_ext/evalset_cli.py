@@ -24,6 +24,13 @@ Files = Annotated[
     Optional[list[Path]],
     typer.Argument(metavar="SET.jsonl...", help="The shipped sets when left out."),
 ]
+TrainingRows = Annotated[
+    list[Path], typer.Option(metavar="TRAIN.jsonl...", help="Training rows: chat format.")
+]
+MoreTrainingRows = Annotated[
+    Optional[list[Path]],
+    typer.Argument(metavar="[TRAIN.jsonl...]", help="More files of training rows."),
+]
 
 
 def _golden() -> Path:
@@ -140,13 +147,8 @@ def freeze(
 
 @app.command()
 def leakage(
-    train: Annotated[
-        list[Path], typer.Option(metavar="TRAIN.jsonl...", help="Training rows: chat format.")
-    ],
-    more: Annotated[
-        Optional[list[Path]],
-        typer.Argument(metavar="[TRAIN.jsonl...]", help="More files of training rows."),
-    ] = None,
+    train: TrainingRows,
+    more: MoreTrainingRows = None,
     sets: Annotated[
         Optional[list[Path]],
         typer.Option("--set", help="Eval sets to look for; the shipped ones when left out."),
@@ -183,13 +185,8 @@ def leakage(
 
 @app.command()
 def hygiene(
-    train: Annotated[
-        list[Path], typer.Option(metavar="TRAIN.jsonl...", help="Training rows: chat format.")
-    ],
-    more: Annotated[
-        Optional[list[Path]],
-        typer.Argument(metavar="[TRAIN.jsonl...]", help="More files of training rows."),
-    ] = None,
+    train: TrainingRows,
+    more: MoreTrainingRows = None,
     valid: Annotated[
         Optional[list[Path]], typer.Option(help="Validation rows, which must not be trained on.")
     ] = None,

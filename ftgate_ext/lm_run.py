@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ from ftgate_ext.lm_thrift import thrifty_lm_eval
 from ftgate_ext.schema import EvalSetUse, RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
 
@@ -83,16 +87,37 @@ def _save(
         RunError: lm-eval could not write one of them: it only logs that.
     """
     earlier = sorted(folder.glob("results_*.json"))
-    tracker.save_results_aggregated(results=results, samples=samples)
+    with _reasons() as told:
+        tracker.save_results_aggregated(results=results, samples=samples)
     written = folder / f"results_{tracker.date_id}.json"
-    _expect(written, whole=_is_json(written))
+    _expect(written, told, whole=_is_json(written))
     tracker.date_id = later_stamp(earlier, tracker.date_id)
     written.replace(folder / f"results_{tracker.date_id}.json")
     for task, rows in samples.items():
         _sort_rows(rows)
-        tracker.save_results_samples(task_name=task, samples=rows)
+        with _reasons() as told:
+            tracker.save_results_samples(task_name=task, samples=rows)
         saved = folder / f"samples_{task}_{tracker.date_id}.jsonl"
-        _expect(saved, whole=_count_lines(saved) == len(rows))
+        _expect(saved, told, whole=_count_lines(saved) == len(rows))
+
+
+@contextmanager
+def _reasons() -> Iterator[list[str]]:
+    """What lm-eval logs while it saves: the exceptions that it swallows are among it."""
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("lm_eval.loggers.evaluation_tracker")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield told
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def later_stamp(earlier: list[Path], stamp: str) -> str:
@@ -106,10 +131,12 @@ def later_stamp(earlier: list[Path], stamp: str) -> str:
     return stamp if stamp > last else f"{last}_"
 
 
-def _expect(path: Path, *, whole: bool) -> None:
+def _expect(path: Path, told: list[str], *, whole: bool) -> None:
     if not whole:
+        # An exception is logged as its repr: `OSError(28, 'No space left on device')`.
+        why = next((line for line in reversed(told) if line.endswith(")")), "no reason given")
         raise RunError(
-            f"{path}: lm-eval could not write it; check space and permissions, then run the same command again."
+            f"{path}: lm-eval could not write it ({why}); check space and permissions, then run the same command again."
         )
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftgate_ext.buckets import compare_bucket
-from ftgate_ext.estimates import estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.estimates import estimate_level
+from ftgate_ext.paired_estimates import estimate_difference, estimate_ratio
 from ftgate_ext.pairing import PairedScores
 from ftgate_ext.schema import ROLES, Bucket, Comparison, Level
 

@@ -6,26 +6,30 @@ No quality here.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ftgate_ext.costs import (
+    COST,
+    are_declared,
     cost_method,
+    cost_ratio,
     estimate_mean_cost,
+    is_declared,
+    mean_bound,
     measure_throughput,
     share_machine,
 )
-from ftgate_ext.estimates import bound, reaches
+from ftgate_ext.estimates import reaches
 from ftgate_ext.schema import Bound, Estimate, OperationRatio, Operations, Role
 from ftgate_ext.settings import Alphas, Settings, to_estimate
 from ftgate_ext.stats.clustered_quantile import (
     clustered_quantile_limits,
     clustered_quantile_ratio,
 )
-from ftgate_ext.stats.limits import Limits, NoLimits
-from ftgate_ext.stats.mean import cluster_t, paired_t
+from ftgate_ext.stats.limits import NoLimits
 from ftgate_ext.stats.quantile import (
     QuantileLimits,
     QuantileRatio,
@@ -33,7 +37,6 @@ from ftgate_ext.stats.quantile import (
     quantile_limits,
     quantile_ratio,
 )
-from ftgate_ext.stats.ratio import fieller
 from ftgate_ext.timings import (
     Timings,
     hashes_by_request,
@@ -55,7 +58,6 @@ Tasks = dict[str, "TaskScores"]
 
 LATENCIES = {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
 FIRST_TOKENS = {"first_token_p50_s": 0.5, "first_token_p95_s": 0.95, "first_token_p99_s": 0.99}
-COST = "cost_usd_per_request"
 
 
 def measure_operations(
@@ -83,7 +85,8 @@ def measure_operations(
         for o in entries
     ]
     speed = measure_throughput(np.concatenate([np.empty(0), *held.values()]))
-    update = {"bounds": _bounds(parts, timings, settings), "requests_per_hour": speed}
+    bounds = _bounds(parts, timings, settings, is_constant=is_declared(price))
+    update = {"bounds": bounds, "requests_per_hour": speed}
     return [*entries, whole.model_copy(update=update)]
 
 
@@ -134,7 +137,9 @@ def _costs(parts: list[TaskScores], price: Price | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _bounds(parts: list[TaskScores], timings: Timings, settings: Settings) -> dict[str, Bound]:
+def _bounds(
+    parts: list[TaskScores], timings: Timings, settings: Settings, *, is_constant: bool
+) -> dict[str, Bound]:
     alphas = settings.alphas("*")
     found: dict[str, Bound] = {}
     for name, q in LATENCIES.items():
@@ -147,7 +152,7 @@ def _bounds(parts: list[TaskScores], timings: Timings, settings: Settings) -> di
         cases = number_cases(hashes_by_request(parts))
         if cases is not None:
             cases = cases[~np.isnan(measured_column(parts, "latency_s"))]
-        found[COST] = mean_bound(cost, settings.level, alphas, cases)
+        found[COST] = mean_bound(cost, settings.level, alphas, cases, is_constant=is_constant)
     return found
 
 
@@ -182,20 +187,6 @@ def quantile_bound(
     )  # fmt: skip
 
 
-def mean_bound(values: Array, level: float, alphas: Alphas, cases: Array | None = None) -> Bound:
-    """The mean over all requests; `cases` says which of them repeat one case."""
-    zero = np.zeros(len(values))
-
-    def interval(at: float) -> Limits | NoLimits:
-        if cases is not None:
-            test = cluster_t(values, cases, at)
-            return test if isinstance(test, NoLimits) else test.limits
-        test = paired_t(values, zero, at)
-        return test if isinstance(test, NoLimits) else replace(test.limits, method="t")
-
-    return bound(interval, level, alphas)
-
-
 # --- candidate against another model
 
 
@@ -211,7 +202,10 @@ def compare_operations(
     """
     mine, other = _matched(models["candidate"], models[baseline])
     alphas = settings.alphas("*")
-    cost = cost_ratio(mine["cost_usd"], other["cost_usd"], settings.level, alphas, mine.get("case"))
+    cost = cost_ratio(
+        mine["cost_usd"], other["cost_usd"], settings.level, alphas, mine.get("case"),
+        are_constant=are_declared(settings, baseline),
+    )  # fmt: skip
     sides = _LatencyPairs(mine["latency_s"], other["latency_s"], mine.get("case"))
     turns = _pair_turns(interleaved, baseline) if interleaved else None
     ratios = [
@@ -290,17 +284,6 @@ def ratio_bound(found: QuantileRatio | NoLimits) -> Bound | str:
         alpha_one_sided=found.alpha, lower_one_sided=found.lower_one_sided,
         upper_one_sided=found.upper_one_sided,
     )  # fmt: skip
-
-
-def cost_ratio(
-    a: Array, b: Array, level: float, alphas: Alphas, cases: Array | None = None
-) -> tuple[str, Bound | str]:
-    """Total cost of the candidate over the other model's on the same requests, or why not."""
-    if len(a) == 0 or np.isnan(a).any() or np.isnan(b).any():
-        return COST, "cost was not measured for both models"
-    if b.sum() <= 0:
-        return COST, "the other model costs nothing"
-    return COST, bound(lambda at: fieller(a, b, at, cases), level, alphas)
 
 
 def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ftgate_ext.scores import Column
+from ftgate_ext.columns import Column
 
 if TYPE_CHECKING:
     from ftgate_ext.scores import TaskScores

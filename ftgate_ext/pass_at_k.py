@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ftgate_ext.columns import Column
 from ftgate_ext.pairing import CaseScores
-from ftgate_ext.scores import Column
 from ftgate_ext.stats.pass_at_k import pass_at_k
 
 if TYPE_CHECKING:

@@ -7,34 +7,29 @@ and says which one is wrong. What that means for the candidate is worked out aft
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from ftgate_ext.evalset.label_page import (
-    PageForm,
-    page_document,
-    radio_buttons,
-    serve_page,
-    warning_line,
-)
-from ftgate_ext.evalset.label_pairs import append_line
-from ftgate_ext.evalset.label_terminal import StopError, choose, plain_line
+from ftgate_ext.evalset.blind import digest, is_candidate_first, read_verdict
+from ftgate_ext.evalset.blind_shown import BlindForm, as_text, ask_in_terminal, page_form
+from ftgate_ext.evalset.label_lines import append_line, labeller_name
+from ftgate_ext.evalset.label_page import serve_page
+from ftgate_ext.evalset.label_terminal import plain_line
 from ftgate_ext.evalset.schema import first_problem
 from ftgate_ext.findings.texts import load_texts
 from ftgate_ext.report.reviews import latest, propose_approvals, propose_labels, sheet_of
 from ftgate_ext.runs import MANIFEST, load_row, load_rows
-from ftgate_ext.schema import CaseReview, Decision, EvalSetError, Findings, RunError
+from ftgate_ext.schema import CaseReview, Decision, Findings, RunError
 from ftgate_ext.stages import FINDINGS, REVIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ftgate_ext.evalset.label_page import PageForm
     from ftgate_ext.findings.texts import CaseTexts
     from ftgate_ext.schema import ReviewVerdict
 
@@ -43,7 +38,6 @@ Side = Literal["candidate", "reference"]
 CHOICES = ("first_wrong", "second_wrong", "label_wrong", "both_fine", "not_sure")
 KEYS = {"1": "first_wrong", "2": "second_wrong", "l": "label_wrong", "b": "both_fine", "n": "not_sure", "s": "skip"}  # fmt: skip
 ASKED = "[1] first answer wrong, [2] second wrong, [l]abel wrong, [b]oth fine, [n]ot sure, [s]kip or [q]uit"
-MAX_NOTE = 4000
 
 
 @dataclass(frozen=True)
@@ -57,17 +51,17 @@ class ReviewCase:
     @property
     def pair_hash(self) -> str:
         """sha256 of both answers: a review holds as long as they stay the same."""
-        return _digest("pair", self.candidate, self.reference)
+        return digest("pair", self.candidate, self.reference)
 
     @property
     def key(self) -> str:
         """A name that tells neither the case nor the models."""
         failure = self.texts.failure
-        return _digest("key", failure.task, failure.doc_hash, self.pair_hash)[:16]
+        return digest("key", failure.task, failure.doc_hash, self.pair_hash)[:16]
 
     def shown_first(self, reviewer: str) -> Side:
         """Whose answer this reviewer sees first; looks random and never changes."""
-        return "candidate" if int(_digest("order", reviewer, self.key)[:8], 16) % 2 else "reference"
+        return "candidate" if is_candidate_first(reviewer, self.key) else "reference"
 
     def answers(self, reviewer: str) -> tuple[str, str]:
         """Both answers in the order in which this reviewer sees them."""
@@ -90,9 +84,7 @@ class ReviewSheet:
             EvalSetError: The name is none.
             RunError: The file holds what is no review.
         """
-        if not reviewer.strip() or len(reviewer) > 60 or not reviewer.isprintable():
-            raise EvalSetError(f"--reviewer {reviewer!r}: expected a name of 1 to 60 characters.")
-        self.reviewer = reviewer.strip()
+        self.reviewer = labeller_name("--reviewer", reviewer)
         self.file = file
         self._cases = {case.key: case for case in cases}
         self.remaining()
@@ -110,7 +102,7 @@ class ReviewSheet:
             if (case.texts.failure.task, case.texts.failure.doc_hash, case.pair_hash) not in said
         ]
         # Not by rank: whoever knows that the worst come first looks for harm in them.
-        return sorted(left, key=lambda case: _digest("place", self.reviewer, case.key))
+        return sorted(left, key=lambda case: digest("place", self.reviewer, case.key))
 
     def case_of(self, key: str) -> ReviewCase | None:
         """The case of an opaque key, if there is one."""
@@ -156,13 +148,7 @@ def read_review(told: dict[str, str]) -> dict[str, Any]:
     Raises:
         ValueError: One line that says what was found and expected.
     """
-    verdict = told.get("verdict", "")
-    if verdict not in CHOICES:
-        raise ValueError(f"verdict: found {verdict[:20]!r}; expected one of {', '.join(CHOICES)}.")
-    note = told.get("note", "").strip() or None
-    if note and len(note) > MAX_NOTE:
-        raise ValueError(f"note: {len(note)} characters; expected at most {MAX_NOTE}.")
-    return {"verdict": verdict, "note": note}
+    return read_verdict(told, CHOICES)
 
 
 def review_sheet(run_dir: Path, reviewer: str, *, harmful: bool = False) -> tuple[ReviewSheet, int]:
@@ -246,73 +232,27 @@ def review_in_terminal(
     sheet: ReviewSheet, ask: Callable[[str], str], tell: Callable[[str], None]
 ) -> int:
     """Ask until nothing remains or the reviewer quits; returns how many cases were reviewed."""
-    done, skipped = 0, set[str]()
-    while waiting := [case for case in sheet.remaining() if case.key not in skipped]:
-        case = waiting[0]
-        tell(case_as_text(case, sheet.reviewer, len(waiting)))
-        try:
-            answer = _answer(ask, tell)
-        except (StopError, EOFError):
-            tell(f"{done} reviewed now, {len(waiting)} left. The same command again goes on.")
-            return done
-        if answer is None:
-            skipped.add(case.key)
-            continue
-        sheet.save(case, answer)
-        done += 1
-    tell(f"Nothing left to review; {done} reviewed now, {len(skipped)} skipped.")
-    return done
-
-
-def _answer(ask: Callable[[str], str], tell: Callable[[str], None]) -> dict[str, Any] | None:
-    while True:
-        verdict = choose(ASKED, (*CHOICES, "skip"), ask, tell, KEYS)
-        if verdict == "skip":
-            return None
-        try:
-            return read_review({"verdict": verdict, "note": ask("note; enter for none: ")})
-        except ValueError as error:
-            tell(plain_line(str(error)))
+    return ask_in_terminal(_form(sheet.reviewer), sheet, ask, tell)
 
 
 def case_as_text(case: ReviewCase, reviewer: str, left: int) -> str:
     """A case as the terminal shows it: every line of a text behind a bar, nothing that a terminal obeys."""
-    lines = ["", f"--- {left} left ---"]
-    for name, text in _parts(case, reviewer):
-        lines += ["", f"{name}:", *(f"| {plain_line(line)}" for line in text.splitlines() or [""])]
-    return "\n".join([*lines, ""])
+    return as_text(_parts(case, reviewer), left)
+
+
+def review_form(reviewer: str) -> PageForm:
+    """The form of the page on which this reviewer is asked."""
+    return page_form(_form(reviewer))
+
+
+def _form(reviewer: str) -> BlindForm:
+    return BlindForm(
+        parts=lambda case: _parts(case, reviewer), read=read_review,
+        title="Which answer is wrong?", asked=ASKED, keys=KEYS, verb=("review", "reviewed"),
+    )  # fmt: skip
 
 
 def _parts(case: ReviewCase, reviewer: str) -> list[tuple[str, str]]:
     first, second = case.answers(reviewer)
     expected = case.texts.expected or "(nothing stated)"
     return [("request", case.texts.request), ("expected", expected), ("first answer", first), ("second answer", second)]  # fmt: skip
-
-
-def review_form(reviewer: str) -> PageForm:
-    """The form of the page on which this reviewer is asked."""
-
-    def show(case: ReviewCase, left: int, problem: str, told: dict[str, str]) -> str:
-        return _page(case, reviewer, left, problem, told)
-
-    return PageForm(key=lambda case: case.key, show=show, read=lambda told, _: read_review(told))
-
-
-def _page(case: ReviewCase, reviewer: str, left: int, problem: str, told: dict[str, str]) -> str:
-    blocks = [
-        f'<h2>{name.capitalize()}</h2><pre tabindex="0" class="wrapped">{escape(text)}</pre>'
-        for name, text in _parts(case, reviewer)
-    ]
-    return page_document(
-        f"<p>{left} left</p><h1>Which answer is wrong?</h1>{blocks[0]}{blocks[1]}"
-        f'<div class="pair"><div>{blocks[2]}</div><div>{blocks[3]}</div></div>'
-        f'{warning_line(problem)}<form method="post" autocomplete="off">'
-        f'<input type="hidden" name="key" value="{case.key}">'
-        f"{radio_buttons('verdict', (*CHOICES, 'skip'), told, {v: k for k, v in KEYS.items()})}"
-        f'<p><label>note<br><textarea name="note" rows="3">{escape(told.get("note", ""))}</textarea></label></p>'
-        f'<button type="submit">Save and next</button></form>'
-    )
-
-
-def _digest(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()

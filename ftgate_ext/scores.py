@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ftgate_ext.case_scores import as_case_score, is_raw
+from ftgate_ext.columns import Array, Column, Measured
 from ftgate_ext.runs import find_results, stream_samples
 from ftgate_ext.schema import UNSCORED_STATUSES
 
@@ -24,123 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftgate_ext.runs import ModelRecords, Record
-    from ftgate_ext.schema import Response
 
     Watch = Callable[[str, Record], None]
 
-Array = np.ndarray[Any, Any]
-
-NAN = float("nan")
 COUNTERS = frozenset({"unanswered"})
 """Metrics that count requests, not quality."""
-
-
-@dataclass
-class Column:
-    """The scores of one metric, one row a request; [tp, fp, fn] makes three columns."""
-
-    width: int = 0
-    """1 or 3; 0 as long as no request is scored."""
-    cells: array[float] = field(default_factory=lambda: array("d"))
-    rows: array[int] = field(default_factory=lambda: array("q"))
-    is_numeric: bool = True
-
-    def add(self, row: int, value: Any) -> None:
-        """Take in the score of a request; None is no score."""
-        if value is None:
-            return
-        width = len(value) if isinstance(value, list) else 1
-        if width != self.width:
-            if self.width or width not in (1, 3):
-                self.is_numeric = False
-                return
-            self.width = width
-        try:
-            if width == 1:
-                self.cells.append(value)
-            else:
-                self.cells.extend(value)
-        except TypeError:
-            self.is_numeric = False
-            return
-        self.rows.append(row)
-
-    def matrix(self, n: int) -> Array:
-        """Shape (n, width): NaN where a request has no finite score."""
-        width = max(self.width, 1)
-        values = np.full((n, width), np.nan)
-        if self.rows:
-            values[np.frombuffer(self.rows, dtype=np.int64)] = np.frombuffer(self.cells).reshape(
-                -1, width
-            )
-        values[~np.isfinite(values).all(axis=1)] = np.nan
-        return values
-
-
-@dataclass
-class Measured:
-    """What the requests took, one entry a request that has a journal line."""
-
-    rows: array[int] = field(default_factory=lambda: array("q"))
-    statuses: list[str] = field(default_factory=list)
-    endpoints: list[str | None] = field(default_factory=list)
-    """Which of several servers answered."""
-    latency_s: array[float] = field(default_factory=lambda: array("d"))
-    first_token_s: array[float] = field(default_factory=lambda: array("d"))
-    finished_s: array[float] = field(default_factory=lambda: array("d"))
-    """When, in seconds since 1970."""
-    cost_usd: array[float] = field(default_factory=lambda: array("d"))
-    input_tokens: array[float] = field(default_factory=lambda: array("d"))
-    cached_input_tokens: array[float] = field(default_factory=lambda: array("d"))
-    output_tokens: array[float] = field(default_factory=lambda: array("d"))
-    in_flight: array[float] = field(default_factory=lambda: array("d"))
-    """Requests in flight when this one was sent, itself included."""
-    tokens_estimated: array[float] = field(default_factory=lambda: array("d"))
-    """1 where the tokens were estimated on our side, 0 where the server counted them."""
-    attempts: int = 0
-
-    def add(self, row: int, record: Record) -> None:
-        """Take in the responses of a record, one a turn; NaN stands for what they do not say."""
-        for response in (record.response, *record.later):
-            if response is not None:
-                self._add(row, response)
-
-    def _add(self, row: int, response: Response) -> None:
-        self.rows.append(row)
-        self.statuses.append(response.status)
-        self.endpoints.append(response.endpoint)
-        self.latency_s.append(_or_nan(response.latency_s))
-        self.first_token_s.append(_or_nan(response.first_token_s))
-        self.finished_s.append(_epoch_s(response.finished_at))
-        self.cost_usd.append(_or_nan(response.cost_usd))
-        self.input_tokens.append(_or_nan(response.input_tokens))
-        self.cached_input_tokens.append(_or_nan(response.cached_input_tokens))
-        self.output_tokens.append(_or_nan(response.output_tokens))
-        self.in_flight.append(_or_nan(response.concurrency))
-        self.tokens_estimated.append(response.tokens_estimated)
-        self.attempts += response.attempts
-
-    def column(self, name: str) -> Array:
-        """One measured quantity, one entry a request that has a journal line."""
-        return np.frombuffer(getattr(self, name)) if self.rows else np.empty(0)
-
-
-MEASURED_COLUMNS = (
-    "latency_s", "first_token_s", "finished_s", "cost_usd", "input_tokens", "cached_input_tokens",
-    "output_tokens", "in_flight", "tokens_estimated",
-)  # fmt: skip
-
-
-def _or_nan(value: float | None) -> float:
-    return NAN if value is None else value
-
-
-def _epoch_s(stamp: str) -> float:
-    """ISO 8601 -> seconds since 1970; NaN where it is no time."""
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return NAN
 
 
 @dataclass
@@ -342,25 +229,11 @@ def _without(scores: TaskScores, hashes: set[str]) -> TaskScores:
         setattr(left, name, [getattr(scores, name)[row] for row in kept])
     left.fields = {name: [cells[row] for row in kept] for name, cells in scores.fields.items()}
     for metric, column in scores.columns.items():
-        chosen = [i for i, row in enumerate(column.rows) if row in place]
-        cells = [c for i in chosen for c in column.cells[i * column.width : (i + 1) * column.width]]
-        rows = array("q", [place[column.rows[i]] for i in chosen])
-        left.columns[metric] = Column(column.width, array("d", cells), rows, column.is_numeric)
+        left.columns[metric] = column.moved(place)
     for metric, pairs in scores.raw.items():
         left.raw[metric] = {place[row]: pair for row, pair in pairs.items() if row in place}
-    _keep_measured(scores.measured, left.measured, place)
+    left.measured = scores.measured.moved(place)
     return left
-
-
-def _keep_measured(whole: Measured, left: Measured, place: dict[int, int]) -> None:
-    chosen = [i for i, row in enumerate(whole.rows) if row in place]
-    left.rows = array("q", [place[whole.rows[i]] for i in chosen])
-    left.statuses = [whole.statuses[i] for i in chosen]
-    left.endpoints = [whole.endpoints[i] for i in chosen]
-    for name in MEASURED_COLUMNS:
-        column = getattr(whole, name)
-        setattr(left, name, array("d", [column[i] for i in chosen]))
-    left.attempts = whole.attempts
 
 
 def join_tasks(name: str, parts: Sequence[TaskScores]) -> TaskScores:

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.estimates import (
-    FEW_CASES,
-    Difference,
-    estimate_difference,
-    estimate_level,
-    estimate_ratio,
-    reaches,
-)
+from ftgate_ext.estimates import estimate_level, reaches
+from ftgate_ext.paired_estimates import FEW_CASES, Difference, estimate_difference, estimate_ratio
 from ftgate_ext.schema import (
     NO_VERDICT,
     Comparison,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 LEAST_SECONDS = 0.001
+DECLARED = "declared, not measured"
+"""Method of a figure that the policy states: it has no sampling error, and no interval."""
 PLAIN = {
     "f1": "task F1",
     "defect_f1": "defect F1",

@@ -18,10 +18,10 @@ FLOORS: dict[str, int] = {
     "errors": 0, "schema": 0, "stats": 0, "assets": 0, "wording": 0, "autoload": 0, "terminal": 0, "policy_signals": 1,
     "policy_problems": 1, "policy_rules": 1, "policy_servers": 1, "policy_benchmarks": 1, "capability": 1, "policy_judge": 1, "prices": 1, "policy": 1, "pairing": 4, "evalset": 1, "scoring": 1, "progress": 1,
     "inference": 2, "lm_tasks": 2, "lm_find": 1, "lm_index": 0, "lm_thrift": 0,
-    "runs": 3, "samples": 3, "leaks": 3, "settings": 3, "evidence": 3, "scores": 4, "case_scores": 2, "estimates": 4, "costs": 4, "timings": 4, "interleaved": 4, "break_even": 4, "latency": 5,
+    "runs": 3, "samples": 3, "leaks": 3, "settings": 3, "evidence": 3, "columns": 3, "scores": 4, "case_scores": 2, "estimates": 4, "paired_estimates": 4, "costs": 4, "timings": 4, "interleaved": 4, "break_even": 4, "latency": 5,
     "operations": 5, "winrate": 5, "tables": 5, "pass_at_k": 5, "mtbench_scores": 6, "ledger": 5, "benchmarks_compared": 6, "labelled": 5, "trainlog": 4, "trainlog_cli": 9, "training_signs": 1, "buckets": 5, "robustness": 5, "compare": 6, "findings": 5, "report": 5, "rules": 4, "looks": 5,
     "moved": 4, "lm_run": 4, "executors": 4, "harness": 5, "judge": 5, "decision": 5, "starter": 5, "doctor": 5,
-    "plan": 6, "traces": 6, "alerts": 7, "signals": 8, "signals_cli": 9, "options_cli": 8, "stages": 7, "notebook": 6, "newness": 7, "review": 8, "review_cli": 9, "history": 6, "dashboard": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "judge_cli": 9, "view_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
+    "plan": 6, "traces": 6, "alerts": 7, "signals": 8, "signals_cli": 9, "options_cli": 8, "prepare_cli": 9, "stages": 7, "notebook": 6, "newness": 7, "review": 8, "review_cli": 9, "history": 6, "dashboard": 7, "audit": 8, "gate": 8, "demo": 9, "evalset_cli": 9, "judge_cli": 9, "view_cli": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }  # fmt: skip
 
 # Third-party library -> the rooms that may import it.
@@ -57,6 +57,7 @@ HOMES: dict[str, set[str]] = {
         "trainlog_cli",
         "view_cli",
         "options_cli",
+        "prepare_cli",
         "signals_cli",
     },
     "rich": {"cli", "progress"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import QUICK, as_scores, make_models, make_operations, make_record, make_response
+from records import (
+    QUICK,
+    as_scores,
+    make_models,
+    make_operations,
+    make_policy,
+    make_record,
+    make_response,
+)
 
+from ftgate_ext.audit.measures import measure_budgets, measure_ratio
 from ftgate_ext.break_even import find_break_even, find_break_evens
 from ftgate_ext.compare import compare_models
-from ftgate_ext.costs import reprice, share_time
+from ftgate_ext.costs import declared_cost, reprice, share_time
+from ftgate_ext.decision import decide
 from ftgate_ext.operations import measure_operations
+from ftgate_ext.plan.cost import plan_costs
+from ftgate_ext.plan.rules import Ground, plan_rule
+from ftgate_ext.plan.sets import SizedSet
+from ftgate_ext.plan.verdicts import why_refused
 from ftgate_ext.policy import Policy
-from ftgate_ext.schema import Bound, Estimate, Operations, Price
+from ftgate_ext.report.operations import describe_ratio, write_bound
+from ftgate_ext.report.plots import plot_rule, share_axes
+from ftgate_ext.report.readings import how_sure
+from ftgate_ext.report.rules import view_rules
+from ftgate_ext.schema import Bound, Comparisons, Estimate, Operations, Price
 from ftgate_ext.settings import Settings, settings_of
 
 if TYPE_CHECKING:
@@ -183,6 +201,118 @@ def test_costs_of_a_comparison_use_the_prices_of_the_policy() -> None:
     assert made.prices["frontier"] == API
     assert [b.api for b in made.break_even] == ["frontier"]
     assert made.break_even[0].capacity_per_hour == pytest.approx(3600 / np.mean([1 + i / 10 for i in range(20)]))  # fmt: skip
+
+
+# --- declared, not measured
+
+DECLARED = Price(usd_per_hour=10, requests_per_hour=5000, utilisation=0.5)
+"""0.4 cents a request."""
+
+
+def decided(
+    rule: dict[str, Any], prices: dict[str, Price | None], **fields: Any
+) -> tuple[Any, Comparisons]:
+    """What a rule on cost makes of 40 requests at these prices, and the comparison that it read."""
+    policy = make_policy({"evidence": "proven"} | rule)
+    for role in ("candidate", "frontier"):
+        policy.models[role].price = prices.get(role) or Price()  # type: ignore[index]
+    rows = [record(f"c{i}", 10 * i, 1 + i / 10, **fields) for i in range(40)]
+    made = compare_models(as_scores(make_models(candidate=rows, frontier=rows)), [], "r", Path("runs"), settings_of(policy))  # fmt: skip
+    return decide(policy, made, None, date(2026, 1, 1)).rules[0], made
+
+
+BUDGET = {"kind": "budget", "quantity": "cost_usd_per_request"}
+RATIO = {"kind": "ratio", "quantity": "cost_usd_per_request", "against": "frontier"}
+
+
+@pytest.mark.parametrize(
+    ("maximum", "outcome"), [(0.005, "PASS"), (0.004, "PASS"), (0.0039, "FAIL"), (0.001, "FAIL")]
+)
+@pytest.mark.parametrize("evidence", ["point", "significant", "proven"])
+def test_a_declared_cost_decides_as_it_stands(maximum: float, outcome: str, evidence: str) -> None:
+    """It has no sampling error; the record, the sentence and the report say that nothing was measured."""
+    found, made = decided(BUDGET | {"maximum": maximum, "evidence": evidence}, {"candidate": DECLARED})  # fmt: skip
+
+    assert found.outcome == outcome
+    assert "(declared, not measured: no interval, n = 40)" in found.sentence
+    bound = made.operations[1].bounds["cost_usd_per_request"]
+    assert (bound.lower_one_sided, bound.upper_one_sided) == (0.004, 0.004)
+    assert (bound.estimate.lower, bound.estimate.upper) == (None, None)
+    assert bound.estimate.method == bound.no_interval == "declared, not measured"
+    assert "no interval: declared, not measured" in write_bound(bound, "cost_usd_per_request")
+    facts = {f.term: f.text for f in view_rules([found], made)[0].facts}
+    assert "none: declared, not measured" in facts["Limits that decide"]
+    assert facts["Method and tests"] == "declared, not measured"
+    assert how_sure(found, made).words == "declared, not measured"
+    assert plot_rule(found, made, share_axes([found], made)) is None
+
+
+def test_measured_costs_that_happen_to_be_equal_stay_open() -> None:
+    """The same tokens every time, or the same figure in the journal: no declaration, no limits."""
+    for price in (API, None):
+        found, _ = decided(BUDGET | {"maximum": 1.0}, {"candidate": price}, cost_usd=0.001)
+        assert found.outcome == "INCONCLUSIVE"
+        assert "all 40 differences are equal" in found.sentence
+
+
+def test_a_price_of_nothing_is_declared_too() -> None:
+    """Whatever is asked, it costs nothing."""
+    for price in (Price(usd_per_hour=0), Price(input_usd_per_mtok=0, output_usd_per_mtok=0)):
+        found, _ = decided(BUDGET | {"maximum": 0.001}, {"candidate": price})
+        assert (found.outcome, found.estimate.value) == ("PASS", 0.0)
+    assert declared_cost(Price(input_usd_per_mtok=0, cached_input_usd_per_mtok=1, output_usd_per_mtok=0)) is None  # fmt: skip
+    assert declared_cost(Price(usd_per_hour=3)) is None
+
+
+@pytest.mark.parametrize(("maximum", "outcome"), [(0.3, "PASS"), (0.2, "PASS"), (0.19, "FAIL")])
+def test_a_ratio_of_two_declared_costs_decides_as_it_stands(maximum: float, outcome: str) -> None:
+    """0.4 cents over 2 cents is a fifth, exactly."""
+    prices = {"candidate": DECLARED, "frontier": Price(usd_per_hour=10, requests_per_hour=500)}
+    found, made = decided(RATIO | {"maximum": maximum}, prices)
+
+    assert found.outcome == outcome
+    assert "declared, not measured: no interval" in found.sentence
+    said = describe_ratio(made, "cost_usd_per_request", "frontier")
+    assert said is not None
+    assert "0.2 times the cost per request (no interval: declared, not measured" in said
+
+
+def test_a_ratio_with_one_measured_cost_has_its_limits() -> None:
+    """The other model's cost varies: what is declared is exact, the ratio is not."""
+    found, made = decided(RATIO | {"maximum": 1.5}, {"candidate": DECLARED, "frontier": Price(usd_per_hour=10)})  # fmt: skip
+
+    assert found.outcome == "PASS"
+    assert "declared" not in found.sentence
+    ratio = next(r for r in made.ratios if r.quantity == "cost_usd_per_request").ratio
+    assert ratio is not None
+    assert (ratio.lower_one_sided or 0) < ratio.estimate.value < (ratio.upper_one_sided or 0)
+
+
+def test_the_audit_reads_declared_costs_as_the_gate_does() -> None:
+    """Drawn again and again they stay what they are."""
+    settings = Settings(prices={"candidate": DECLARED, "frontier": DECLARED})
+    drawn = {"latency_s": np.ones(30), "cost_usd": np.full(30, 0.004)}
+    budget = measure_budgets(make_operations(), drawn, ["cost_usd_per_request"], settings)
+    ratio = measure_ratio("cost_usd_per_request", "frontier", drawn, drawn, settings).ratio
+
+    assert budget.bounds["cost_usd_per_request"].upper_one_sided == 0.004
+    assert ratio is not None
+    assert ratio.upper_one_sided == 1.0
+    measured = measure_budgets(make_operations(), drawn, ["cost_usd_per_request"], Settings())
+    assert measured.bounds["cost_usd_per_request"].upper_one_sided is None
+
+
+def test_a_plan_knows_a_declared_cost_before_the_run() -> None:
+    """A budget below it is refused: nothing that is asked could change that."""
+    policy = make_policy(*({"name": str(m), "maximum": m} | BUDGET for m in (0.004, 0.003)))
+    policy.models["candidate"].price = DECLARED
+    sets = {s.task: SizedSet(s.model_copy(update={"cases": 100}), []) for s in policy.eval_sets}
+    ground = Ground(policy, sets, settings_of(policy), None)
+    kept, broken = policy.rules
+    assert "by the declared price" in (plan_rule(kept, ground).note or "")  # type: ignore[arg-type]
+    refusals = [why_refused(r, plan_rule(r, ground), ground) for r in (kept, broken)]  # type: ignore[arg-type]
+    assert refusals == [None, "by the declared price a request costs $0.00400, more than $0.00300"]
+    assert plan_costs(policy, sets, None)[0].usd == pytest.approx(100 * 0.004)
 
 
 # --- break-even

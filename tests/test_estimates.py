@@ -27,7 +27,8 @@ from records import (
 
 from ftgate_ext.compare import compare_models
 from ftgate_ext.decision import decide
-from ftgate_ext.estimates import estimate_difference, estimate_level, estimate_ratio
+from ftgate_ext.estimates import estimate_level
+from ftgate_ext.paired_estimates import estimate_difference, estimate_ratio
 from ftgate_ext.schema import Comparison, Comparisons, Level, LookUse
 from ftgate_ext.settings import Alphas, Settings, settings_of
 from ftgate_ext.stats.f1 import f1_delta

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from command import ftgate
 from fake_server import FakeServer, Reply
+from sums import write_sums
 
 from ftgate_ext.errors import FtgateError
 from ftgate_ext.executors import ranks
@@ -40,19 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = 4
-TASK = """\
-task: {name}
-custom_dataset: !function ftgate_ext.evalset.load_task_data
-dataset_kwargs: {{file: {name}.jsonl}}
-test_split: test
-num_fewshot: 0
-output_type: generate_until
-doc_to_text: "{{{{ question }}}}"
-doc_to_target: "{{{{ answer }}}}"
-generation_kwargs: {{until: [], max_gen_toks: 8}}
-metric_list:
-  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
-"""
 POLICY = """\
 version: 1
 name: shards
@@ -83,12 +71,7 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture
 def gate(tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TOY_KEY", KEY)
-    tasks = tmp_path / "home" / "tasks"
-    tasks.mkdir(parents=True)
-    for name in ("sums", "products"):
-        rows = [{"id": f"{name}-{i}", "question": f"{name} {i}?", "answer": f"{i}"} for i in range(ROWS)]  # fmt: skip
-        (tasks / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-        (tasks / f"{name}.yaml").write_text(TASK.format(name=name))
+    write_sums(tmp_path / "home", ROWS)
     path = tmp_path / "home" / "gate.yaml"
     path.write_text(POLICY.format(url=server.base_url), encoding="utf-8")
     return path

@@ -272,8 +272,16 @@ def largest_file(size: int) -> Iterator[None]:
 
 FULL = {
     "answers": (20, 5000, r"candidate/responses\.jsonl: cannot be written \(.+\); make room and"),
-    "results": (5, 3800, r"candidate/results_.+\.json: lm-eval could not write it; check space"),
-    "samples": (40, 22_000, r"candidate/samples_quiz_.+\.jsonl: lm-eval could not write it; check"),
+    "results": (
+        5,
+        3800,
+        r"candidate/results_.+\.json: lm-eval could not write it \(OSError\(.+\)\); check space",
+    ),
+    "samples": (
+        40,
+        22_000,
+        r"candidate/samples_quiz_.+\.jsonl: lm-eval could not write it \(OSError\(.+\)\); check",
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_server import FakeServer, Reply
+from sums import write_sums
 
 from ftgate_ext.gate import run_policy
 from ftgate_ext.harness import open_run, run_models
@@ -19,19 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = 12
-TASK = """\
-task: {name}
-custom_dataset: !function ftgate_ext.evalset.load_task_data
-dataset_kwargs: {{file: {name}.jsonl}}
-test_split: test
-num_fewshot: 0
-output_type: generate_until
-doc_to_text: "{{{{ question }}}}"
-doc_to_target: "{{{{ answer }}}}"
-generation_kwargs: {{until: [], max_gen_toks: 8}}
-metric_list:
-  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
-"""
 GATE = """\
 version: 1
 name: growing
@@ -50,12 +38,7 @@ rules:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two tasks of one's own and a group of both."""
-    tasks = tmp_path / "tasks"
-    tasks.mkdir()
-    for name in ("sums", "products"):
-        rows = [{"id": f"{name}-{i}", "question": f"{name} {i}?", "answer": f"{i}"} for i in range(ROWS)]  # fmt: skip
-        (tasks / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-        (tasks / f"{name}.yaml").write_text(TASK.format(name=name))
+    tasks = write_sums(tmp_path, ROWS)
     group = "group: arithmetic\ntask: [sums, products]\naggregate_metric_list: [{metric: exact_match}]\n"
     (tasks / "arithmetic.yaml").write_text(group)
     return tmp_path

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_run import write_answered_run
 from command import ftgate
 from fake_server import FakeServer, Reply
 from judges import SCORES, always, expert, prompt_of, read_prompt, verdict_text
@@ -19,14 +20,16 @@ from ftgate_ext.judge.stage import JUDGMENTS, QUALIFICATION, judge_run
 from ftgate_ext.policy import load_policy
 from ftgate_ext.report.judge import qualification_text, view_judge
 from ftgate_ext.runs import load_row, load_rows
-from ftgate_ext.schema import Judgment, ModelCard, Qualification, RunManifest
+from ftgate_ext.schema import Judgment, Qualification
 from ftgate_ext.stages import compare_run
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-ROLES = ("candidate", "production", "frontier")
+    from ftgate_ext.schema import Role
+
+ROLES: tuple[Role, ...] = ("candidate", "production", "frontier")
 PRICE = {"input_usd_per_mtok": 10, "output_usd_per_mtok": 0}  # a call costs 0.001
 
 
@@ -34,31 +37,10 @@ def write_run(folder: Path, server: FakeServer, rules: list[dict[str, Any]], **j
     """Three models' answers to ten questions, one of them the same for all; judged by a server."""
     endpoint = {"endpoint": server.base_url, "price": PRICE, "qualification_limit": 20} | judge
     policy = make_policy(*rules, judge=endpoint)
-    folder.mkdir()
-    content = policy.model_dump(mode="json", exclude_none=True)
-    (folder / "gate.yaml").write_text(json.dumps(content), encoding="utf-8")
-    manifest = RunManifest(
-        run_id="toy", policy_name=policy.name, policy_hash=policy.policy_hash, seed=1, concurrency=1,
-        generation_hash=policy.generation_hash, created_at="2026-01-01T00:00:00+00:00", versions={},
-        models=[ModelCard(role=r, name=r, model="toy", endpoint="http://localhost:1/v1", hosting="here") for r in ROLES],
+    return write_answered_run(
+        folder, policy, ROLES, [{"id": f"c{i}"} for i in range(10)],
+        lambda role, i: "same" if i == 0 else f"{role} {i}",
     )  # fmt: skip
-    (folder / "run.json").write_text(manifest.model_dump_json(), encoding="utf-8")
-    for role in ROLES:
-        (folder / role).mkdir()
-        stamp = "2026-01-01T00-00-00.000000"
-        results = {"configs": {TASK: {}}, "higher_is_better": {TASK: {METRIC: True}}}
-        (folder / role / f"results_{stamp}.json").write_text(json.dumps(results), encoding="utf-8")
-        lines = [
-            json.dumps({
-                "doc_id": i, "doc": {"id": f"c{i}"}, "target": "", "filter": "none",
-                "arguments": {"gen_args_0": {"arg_0": f"question {i}"}},
-                "resps": [["same" if i == 0 else f"{role} {i}"]], "metrics": [METRIC],
-                "doc_hash": str(i), "prompt_hash": str(i), METRIC: 1,
-            })
-            for i in range(10)
-        ]  # fmt: skip
-        (folder / role / f"samples_{TASK}_{stamp}.jsonl").write_text("\n".join(lines), "utf-8")
-    return folder
 
 
 def prefer_candidate(_n: int, body: dict[str, Any]) -> Reply:

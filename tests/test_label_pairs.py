@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import random
 import threading
 from collections import Counter
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from answered_run import write_answered_run
 from command import ftgate, ftgate_here
-from records import METRIC, TASK, make_policy
+from records import TASK, make_policy
 
 from ftgate_ext.evalset.label_page import LabelServer
 from ftgate_ext.evalset.label_pairs import (
@@ -28,7 +28,7 @@ from ftgate_ext.judge.pair_labels import POLICY_LABELS, draw_pairs, keep_labels,
 from ftgate_ext.judge.pairwise import Look, plan_looks
 from ftgate_ext.policy import load_policy
 from ftgate_ext.runs import load_model_records
-from ftgate_ext.schema import EvalSetError, Judgment, ModelCard, RunError, RunManifest
+from ftgate_ext.schema import EvalSetError, Judgment, RunError
 from ftgate_ext.stages import compare_run
 
 if TYPE_CHECKING:
@@ -270,32 +270,11 @@ def test_kappa_between_labellers(tmp_path: Path) -> None:
 def write_run(folder: Path, n: int = 120, **judge: Any) -> Path:
     """Two models' answers to n questions; every tenth answer is the same text."""
     policy = make_policy({"kind": "win_rate"}, judge=judge)
-    folder.mkdir()
-    content = policy.model_dump(mode="json", exclude_none=True)
-    (folder / "gate.yaml").write_text(json.dumps(content), encoding="utf-8")
-    roles = ("candidate", "production")
-    manifest = RunManifest(
-        run_id="toy", policy_name=policy.name, policy_hash=policy.policy_hash, seed=1, concurrency=1,
-        generation_hash=policy.generation_hash, created_at="2026-01-01T00:00:00+00:00", versions={},
-        models=[ModelCard(role=r, name=r, model="toy", endpoint="http://localhost:1/v1", hosting="here") for r in roles],
+    docs = [{"id": f"c{i}", "language": "go" if i % 4 else "python"} for i in range(n)]
+    return write_answered_run(
+        folder, policy, ("candidate", "production"), docs,
+        lambda role, i: "same" if i % 10 == 0 else f"{role} {i}",
     )  # fmt: skip
-    (folder / "run.json").write_text(manifest.model_dump_json(), encoding="utf-8")
-    for role in roles:
-        (folder / role).mkdir()
-        stamp = "2026-01-01T00-00-00.000000"
-        results = {"configs": {TASK: {}}, "higher_is_better": {TASK: {METRIC: True}}}
-        (folder / role / f"results_{stamp}.json").write_text(json.dumps(results), encoding="utf-8")
-        lines = [
-            json.dumps({
-                "doc_id": i, "doc": {"id": f"c{i}", "language": "go" if i % 4 else "python"}, "target": "",
-                "filter": "none", "arguments": {"gen_args_0": {"arg_0": f"question {i}"}},
-                "resps": [["same" if i % 10 == 0 else f"{role} {i}"]], "metrics": [METRIC],
-                "doc_hash": str(i), "prompt_hash": str(i), METRIC: 1,
-            })
-            for i in range(n)
-        ]  # fmt: skip
-        (folder / role / f"samples_{TASK}_{stamp}.jsonl").write_text("\n".join(lines), "utf-8")
-    return folder
 
 
 def write_judgments(run: Path, verdict_of: dict[str, PairVerdict]) -> None:

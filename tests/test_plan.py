@@ -397,8 +397,9 @@ def test_cost_by_the_token_and_by_the_hour(tmp_path: Path) -> None:
         "base": SERVER,
     }
     judge = SERVER | {"task": "quiz", "against": ["production", "base"], "limit": 60, "max_tokens": 50}  # fmt: skip
+    rules = [{"kind": "superiority"}, {"kind": "win_rate", "against": "base"}]
     found = make_plan(write_policy(
-        tmp_path, {"kind": "superiority"}, models=models, judge=judge, eval_sets=[QUIZ],
+        tmp_path, *rules, models=models, judge=judge, eval_sets=[QUIZ],
         task_paths=["tasks"], run={"concurrency": 10},
     ))  # fmt: skip
     mine, production, base, judged = found.costs
@@ -406,8 +407,10 @@ def test_cost_by_the_token_and_by_the_hour(tmp_path: Path) -> None:
     assert mine.usd == pytest.approx(3.6 * 100 * 2 / 10 / 3600)
     assert production.usd == pytest.approx(0.1 + 0.2)
     assert (base.usd, base.price) == (None, "no price")
-    assert (judged.requests, judged.output_tokens) == (60 * 2 * 2, 60 * 2 * 2 * 50)
-    assert (judged.input_tokens or 0) > 240 * 300  # question, two answers, and the frame
+    pairs = judged.parts[:2]
+    assert [part.what for part in pairs] == ["pairs against production", "pairs against base"]
+    assert {(p.requests, p.output_tokens) for p in pairs} == {(60 * 2, 60 * 2 * 50)}
+    assert (pairs[0].input_tokens or 0) > 120 * 300  # question, two answers, and the frame
     assert found.usd_known == pytest.approx((mine.usd or 0) + 0.3)
     assert "no price" in plan_text(found)
 
@@ -463,7 +466,8 @@ def test_an_optional_model_without_its_key_is_left_out(tmp_path: Path) -> None:
     judge = SERVER | {"task": "quiz", "against": ["production", "frontier"]}
     found = make_plan(write_policy(tmp_path, rule, models=models, judge=judge))
     assert "NO_SUCH_KEY is not set" in (found.costs[2].left_out or "")
-    assert found.costs[3].requests == 200 * 2
+    judged = [part for part in found.costs[3].parts if part.what.startswith("pairs")]
+    assert [(part.what, part.requests) for part in judged] == [("pairs against production", 400)]
     assert any("INCONCLUSIVE: near the frontier" in note for note in found.notes)
 
 

@@ -8,14 +8,8 @@ import numpy as np
 
 from ftgate_ext.audit.draw import both_ways
 from ftgate_ext.audit.world import MEASURES
-from ftgate_ext.operations import (
-    COST,
-    LATENCIES,
-    cost_ratio,
-    mean_bound,
-    quantile_bound,
-    ratio_bound,
-)
+from ftgate_ext.costs import COST, are_declared, cost_ratio, is_declared, mean_bound
+from ftgate_ext.operations import LATENCIES, quantile_bound, ratio_bound
 from ftgate_ext.schema import OperationRatio
 from ftgate_ext.stats.quantile import quantile_ratio
 
@@ -101,7 +95,8 @@ def measure_budgets(
             continue
         figures[quantity] = _figure(requests, quantity, known)
         bounds[quantity] = (
-            mean_bound(values, settings.level, alphas) if quantity == COST
+            mean_bound(values, settings.level, alphas, is_constant=is_declared(settings.prices.get("candidate")))
+            if quantity == COST
             else quantile_bound(values, LATENCIES[quantity], settings.level, alphas)
         )  # fmt: skip
     return observed.model_copy(update={**figures, "bounds": bounds})
@@ -115,7 +110,8 @@ def measure_ratio(
     a, b = (side[quantity_field(quantity)][known] for side in (mine, other))
     found: Bound | str = "latency was not measured for both models"
     if quantity == COST:
-        found = cost_ratio(a, b, settings.level, alphas)[1]
+        constant = are_declared(settings, against)
+        found = cost_ratio(a, b, settings.level, alphas, are_constant=constant)[1]
     elif len(a):
         found = ratio_bound(
             quantile_ratio(

@@ -14,7 +14,8 @@ from ftgate_ext.audit.verdicts import draw_verdicts, plant_rate
 from ftgate_ext.buckets import compare_bucket, count_outcomes
 from ftgate_ext.compare import compare_pairs
 from ftgate_ext.decision import decide
-from ftgate_ext.estimates import estimate_level, estimate_ratio
+from ftgate_ext.estimates import estimate_level
+from ftgate_ext.paired_estimates import estimate_ratio
 from ftgate_ext.pairing import CaseScores, Join, PairedScores, kind_of, pair_scores
 from ftgate_ext.winrate import compare_verdicts
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ftgate_ext.columns import Column
 from ftgate_ext.pairing import Cases, CaseScores, average_repeats, find_cases, number_clusters
 from ftgate_ext.schema import ROLES, Role
-from ftgate_ext.scores import Column, TaskScores, join_tasks
+from ftgate_ext.scores import TaskScores, join_tasks
 
 if TYPE_CHECKING:
     from ftgate_ext.audit.needs import Needs

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from ftgate_ext.evalset.rows import MAX_LISTED
+from ftgate_ext.evalset.rows import raise_problems
 from ftgate_ext.evalset.schema import Category, Severity, Tier, first_problem
 from ftgate_ext.schema import EvalSetError, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 Skin = dict[str, str]
@@ -129,6 +129,18 @@ def load_items(path: Path) -> list[tuple[int, Any]]:
     return list(zip(lines, items, strict=True))
 
 
+def items_of(paths: Iterable[Path], problems: list[str]) -> Iterator[tuple[Path, int, Any]]:
+    """Every item of some files with file and line; a file that cannot be read joins the problems."""
+    for path in paths:
+        try:
+            items = load_items(path)
+        except EvalSetError as error:
+            problems.append(str(error))
+            continue
+        for line, item in items:
+            yield path, line, item
+
+
 def load_families(folder: Path) -> list[Family]:
     """Read all families of a folder of YAML files.
 
@@ -139,41 +151,25 @@ def load_families(folder: Path) -> list[Family]:
     families: list[Family] = []
     problems: list[str] = []
     names: dict[str, str] = {}
-    for path in sorted(folder.glob("*.yaml"), key=lambda p: p.name):
+    paths = sorted(folder.glob("*.yaml"), key=lambda p: p.name)
+    for path, line, item in items_of(paths, problems):
+        name = item.get("family") if isinstance(item, dict) else None
+        where = f"{path}:{line}: family {name!r}"
         try:
-            items = load_items(path)
-        except EvalSetError as error:
-            problems.append(str(error))
+            family = Family.model_validate(item)
+        except ValidationError as error:
+            problems.append(f"{where}: {first_problem(error)}")
             continue
-        for line, item in items:
-            name = item.get("family") if isinstance(item, dict) else None
-            where = f"{path}:{line}: family {name!r}"
-            try:
-                family = Family.model_validate(item)
-            except ValidationError as error:
-                problems.append(f"{where}: {first_problem(error)}")
-                continue
-            found = list(_family_problems(family))
-            first = names.setdefault(family.family, f"{path.name}:{line}")
-            if first != f"{path.name}:{line}":
-                found.append(f"family: stands already in {first}; give each its own name")
-            problems += [f"{where}: {problem}" for problem in found]
-            families.append(family)
+        found = list(_family_problems(family))
+        first = names.setdefault(family.family, f"{path.name}:{line}")
+        if first != f"{path.name}:{line}":
+            found.append(f"family: stands already in {first}; give each its own name")
+        problems += [f"{where}: {problem}" for problem in found]
+        families.append(family)
     raise_problems(problems)
     if not families:
         raise EvalSetError(f"{folder}: no families; expected YAML files with lists of families.")
     return families
-
-
-def raise_problems(problems: list[str]) -> None:
-    """Stop with the first 20 problems and the number of the others, if there are any.
-
-    Raises:
-        EvalSetError: There is a problem.
-    """
-    if problems:
-        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
 
 
 def _family_problems(family: Family) -> Iterator[str]:

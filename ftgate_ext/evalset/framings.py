@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ftgate_ext.evalset.rows import (
-    LoadedSet,
-    as_columns,
-    file_sha256,
-    load_cases,
-    loaded_sets,
-    resolve_data_file,
-)
+from ftgate_ext.evalset.rows import hand_over, load_cases, resolve_data_file
 from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
@@ -80,6 +73,4 @@ def load_framed_data(
     rows = framed_rows(load_cases(path, tuple(required or ())))
     if not rows:
         raise EvalSetError(f"{path}: no request with framing 'plain'; expected at least one.")
-    source = config_source or "inline"
-    loaded_sets[source] = LoadedSet(path, file_sha256(path), len(rows), source)
-    return as_columns(rows, path)
+    return hand_over(rows, path, config_source)

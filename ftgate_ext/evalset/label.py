@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from ftgate_ext.evalset.importers.reading import Unreadable, objects_of
-from ftgate_ext.evalset.rows import MAX_LISTED, load_cases
+from ftgate_ext.evalset.label_lines import MAX_NAME, append_line, labeller_name, latest_labels
+from ftgate_ext.evalset.rows import load_cases
 from ftgate_ext.evalset.schema import Category, Severity, first_problem
 from ftgate_ext.schema import EvalSetError, Row
 
@@ -36,7 +36,7 @@ class Label(Row):
     """Id of the row."""
     code_sha256: str = Field(pattern="^[0-9a-f]{16}$")
     """First 16 hex digits of the sha256 of the code that was shown."""
-    labeller: str = Field(min_length=1, max_length=60)
+    labeller: str = Field(min_length=1, max_length=MAX_NAME)
     verdict: Literal["defect", "clean"]
     category: Category | None = None
     severity: Severity | None = None
@@ -68,11 +68,9 @@ class Labelling:
         Raises:
             EvalSetError: The set, its labels or an argument are not as they must be.
         """
-        if not labeller.strip() or len(labeller) > 60 or not labeller.isprintable():
-            raise EvalSetError(f"--labeller {labeller!r}: expected a name of 1 to 60 characters.")
+        self.labeller = labeller_name("--labeller", labeller)
         if not 0 <= overlap <= 1:
             raise EvalSetError(f"--overlap {overlap}: expected a share from 0 to 1.")
-        self.labeller = labeller.strip()
         self.labels_file = file.with_name(f"{file.stem}.labels.jsonl")
         self._overlap = overlap
         self._cases = {case["id"]: case for case in load_cases(file, ("code",))}
@@ -119,17 +117,8 @@ class Labelling:
             )  # fmt: skip
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
-        try:
-            with self.labels_file.open("a+b") as file:
-                # A line that a crash cut off must not swallow this one.
-                if file.tell() and not self.labels_file.read_bytes().endswith(b"\n"):
-                    file.write(b"\n")
-                line = json.dumps(label.model_dump(mode="json"), ensure_ascii=False)
-                file.write(line.encode() + b"\n")
-        except OSError as error:
-            raise EvalSetError(
-                f"{self.labels_file}: cannot be written ({error.strerror})."
-            ) from None
+        line = json.dumps(label.model_dump(mode="json"), ensure_ascii=False)
+        append_line(self.labels_file, line)
         return label
 
 
@@ -139,23 +128,7 @@ def read_labels(files: list[Path]) -> list[Label]:
     Raises:
         EvalSetError: A file cannot be read, or lines are no labels; up to 20 are listed.
     """
-    latest: dict[tuple[str, str], Label] = {}
-    problems: list[str] = []
-    for file in files:
-        for where, found in objects_of(file):
-            problem = found.problem if isinstance(found, Unreadable) else None
-            if not isinstance(found, Unreadable):
-                try:
-                    label = Label.model_validate(found)
-                    latest[label.case, label.labeller] = label
-                except ValidationError as error:
-                    problem = first_problem(error)
-            if problem:
-                problems.append(f"{where}: {problem}")
-    if problems:
-        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
-    return list(latest.values())
+    return latest_labels(files, Label, lambda label: (label.case, label.labeller))
 
 
 def read_answer(told: dict[str, str], code: str) -> dict[str, Any]:

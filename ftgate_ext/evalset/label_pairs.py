@@ -7,7 +7,6 @@ are. Knows no run, no terminal and no page.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from ftgate_ext.evalset.importers.reading import Unreadable, objects_of
-from ftgate_ext.evalset.rows import MAX_LISTED
+from ftgate_ext.evalset.blind import digest, is_candidate_first, read_verdict
+from ftgate_ext.evalset.importers.reading import objects_of
+from ftgate_ext.evalset.label_lines import append_line, labeller_name, latest_labels
 from ftgate_ext.evalset.schema import first_problem
 from ftgate_ext.schema import EvalSetError, HumanVerdict, PairLabel, Role
 
@@ -28,7 +28,6 @@ Side = Literal["candidate", "baseline"]
 
 CHOICES = ("first", "second", "tie", "both_bad")
 """What a labeller may say: the first answer is better, the second, neither, neither will do."""
-MAX_NOTE = 4000
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,11 @@ class DrawnPair:
     @property
     def key(self) -> str:
         """A name that tells neither the case nor the models."""
-        return _digest("key", self.baseline, self.case_id, self.pair_hash)[:16]
+        return digest("key", self.baseline, self.case_id, self.pair_hash)[:16]
 
     def shown_first(self, labeller: str) -> Side:
         """Whose answer this labeller sees first; looks random and never changes."""
-        odd = int(_digest("order", labeller, self.key)[:8], 16) % 2
-        return "candidate" if odd else "baseline"
+        return "candidate" if is_candidate_first(labeller, self.key) else "baseline"
 
     def answers(self, labeller: str) -> tuple[str, str]:
         """Both answers in the order in which this labeller sees them."""
@@ -79,11 +77,9 @@ class PairLabelling:
         Raises:
             EvalSetError: An argument is not as it must be, or the file holds what is no label.
         """
-        if not labeller.strip() or len(labeller) > 60 or not labeller.isprintable():
-            raise EvalSetError(f"--labeller {labeller!r}: expected a name of 1 to 60 characters.")
+        self.labeller = labeller_name("--labeller", labeller)
         if not 0 <= overlap <= 1:
             raise EvalSetError(f"--overlap {overlap}: expected a share from 0 to 1.")
-        self.labeller = labeller.strip()
         self.labels_file = labels_file
         self._overlap = overlap
         self._pairs = {pair.key: pair for pair in pairs}
@@ -134,47 +130,16 @@ class PairLabelling:
         return label
 
 
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a file that only grows; a line that a crash cut off must not swallow it.
-
-    Raises:
-        EvalSetError: The file cannot be written.
-    """
-    try:
-        with path.open("a+b") as file:
-            if file.tell():
-                file.seek(-1, 2)
-                torn = file.read(1) != b"\n"
-                file.write(b"\n" * torn)
-            file.write(line.encode(errors="replace") + b"\n")
-    except OSError as error:
-        raise EvalSetError(f"{path}: cannot be written ({error.strerror}).") from None
-
-
 def read_pair_labels(files: Sequence[Path]) -> list[PairLabel]:
     """The labels of some files, the last of each labeller about each pair of answers.
 
     Raises:
         EvalSetError: A file cannot be read, or lines are no labels; up to 20 are listed.
     """
-    latest: dict[tuple[str, ...], PairLabel] = {}
-    problems: list[str] = []
-    for file in files:
-        for where, found in objects_of(file):
-            if isinstance(found, Unreadable):
-                problems.append(f"{where}: {found.problem}")
-                continue
-            try:
-                label = PairLabel.model_validate(found)
-            except ValidationError as error:
-                problems.append(f"{where}: {first_problem(error)}")
-                continue
-            key = (label.task, label.baseline, label.case_id, label.pair_hash, label.labeller)
-            latest[key] = label
-    if problems:
-        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
-    return list(latest.values())
+    return latest_labels(
+        files, PairLabel,
+        lambda label: (label.task, label.baseline, label.case_id, label.pair_hash, label.labeller),
+    )  # fmt: skip
 
 
 def are_pair_labels(file: Path) -> bool:
@@ -192,13 +157,7 @@ def read_choice(told: dict[str, str]) -> dict[str, Any]:
     Raises:
         ValueError: One line that says what was found and expected.
     """
-    verdict = told.get("verdict", "")
-    if verdict not in CHOICES:
-        raise ValueError(f"verdict: found {verdict[:20]!r}; expected one of {', '.join(CHOICES)}.")
-    note = told.get("note", "").strip() or None
-    if note and len(note) > MAX_NOTE:
-        raise ValueError(f"note: {len(note)} characters; expected at most {MAX_NOTE}.")
-    return {"verdict": verdict, "note": note}
+    return read_verdict(told, CHOICES)
 
 
 def _verdict(choice: str, first: Side) -> HumanVerdict:
@@ -212,10 +171,6 @@ def _verdict(choice: str, first: Side) -> HumanVerdict:
     )
 
 
-def _digest(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()
-
-
 def _share(salt: str, key: str) -> float:
     """A number from 0 to 1 that looks random and is always the same for the same words."""
-    return int(_digest("share", salt, key)[:12], 16) / 2**48
+    return int(digest("share", salt, key)[:12], 16) / 2**48

@@ -31,26 +31,52 @@ def label_in_terminal(
     Returns:
         How many cases were labelled.
     """
+
+    def read(case: dict[str, Any]) -> dict[str, Any] | None:
+        return _answer(case, ask, tell)
+
+    return ask_in_turn(labelling, lambda case: str(case["id"]), shown, read, tell)
+
+
+def ask_in_turn(
+    labelling: Any,
+    key: Callable[[Any], str],
+    show: Callable[[Any, int], str],
+    read: Callable[[Any], dict[str, Any] | None],
+    tell: Callable[[str], None],
+    verb: tuple[str, str] = ("label", "labelled"),
+) -> int:
+    """Put what remains to somebody, one after the other, until nothing does or they quit.
+
+    Args:
+        labelling: What remains, and where answers go: a `Labelling` or the like.
+        key: A name for the thing that is asked about.
+        show: Thing and how many are left -> what is told before the question.
+        read: Asks; None is skipped, StopError or EOFError ends it.
+        tell: Prints a line.
+        verb: What is done, and what was.
+
+    Returns:
+        How many were answered.
+    """
     done = 0
     skipped: set[str] = set()
-    while True:
-        # Read anew each time: others may label at the same time.
-        waiting = [case for case in labelling.remaining() if case["id"] not in skipped]
-        if not waiting:
-            tell(f"Nothing left to label; {done} labelled now, {len(skipped)} skipped.")
-            return done
-        case = waiting[0]
-        tell(shown(case, len(waiting)))
+    # Read anew each time: others may label at the same time.
+    while waiting := [thing for thing in labelling.remaining() if key(thing) not in skipped]:
+        thing = waiting[0]
+        tell(show(thing, len(waiting)))
         try:
-            answer = _answer(case, ask, tell)
+            answer = read(thing)
         except (StopError, EOFError):
-            tell(f"{done} labelled now, {len(waiting)} left. The same command again goes on.")
+            tell(f"{done} {verb[1]} now, {len(waiting)} left. The same command again goes on.")
             return done
         if answer is None:
-            skipped.add(case["id"])
+            skipped.add(key(thing))
             continue
-        labelling.save(case, answer)
+        labelling.save(thing, answer)
         done += 1
+    tell(f"Nothing left to {verb[0]}; {done} {verb[1]} now, {len(skipped)} skipped.")
+    return done
 
 
 def shown(case: dict[str, Any], left: int) -> str:

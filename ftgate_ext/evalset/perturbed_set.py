@@ -9,14 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from ftgate_ext.evalset.perturb import PERTURBATIONS, UNPERTURBED, Perturbation, perturb
-from ftgate_ext.evalset.rows import (
-    LoadedSet,
-    as_columns,
-    file_sha256,
-    load_cases,
-    loaded_sets,
-    resolve_data_file,
-)
+from ftgate_ext.evalset.rows import hand_over, load_cases, resolve_data_file
 from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
@@ -94,6 +87,4 @@ def load_perturbed_data(
         raise EvalSetError(
             f"{path}: no case can be perturbed; expected Python functions with local variables."
         )
-    source = config_source or "inline"
-    loaded_sets[source] = LoadedSet(path, file_sha256(path), len(rows), source)
-    return as_columns(rows, path)
+    return hand_over(rows, path, config_source)

@@ -62,12 +62,21 @@ def load_cases(path: Path, required: tuple[str, ...] = ()) -> list[Case]:
             )
             continue
         cases.append(case)
-    if problems:
-        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
+    raise_problems(problems)
     if not cases:
         raise EvalSetError(f"{path}: no rows; expected one JSON object a line.")
     return cases
+
+
+def raise_problems(problems: list[str]) -> None:
+    """Stop with the first 20 problems and the number of the others, if there are any.
+
+    Raises:
+        EvalSetError: There is a problem.
+    """
+    if problems:
+        more = f"\n... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        raise EvalSetError("\n".join(problems[:MAX_LISTED]) + more)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -158,17 +167,22 @@ def load_task_data(
     """
     path = resolve_data_file(file, config_source)
     cases = load_cases(path, tuple(required or ()))
-    source = config_source or "inline"
-    loaded_sets[source] = LoadedSet(path, file_sha256(path), len(cases), source)
-    return as_columns(cases, path)
+    return hand_over(cases, path, config_source)
 
 
-def as_columns(cases: list[Case], path: Path) -> dict[str, Any]:
-    """Rows as lm-eval wants them; `path` stands in error messages.
+def hand_over(cases: list[Case], path: Path, config_source: str | None) -> dict[str, Any]:
+    """Rows of a task as lm-eval wants them; notes for the record of the run where they come from.
 
     Raises:
         EvalSetError: A column holds values that do not fit together.
     """
+    source = config_source or "inline"
+    loaded_sets[source] = LoadedSet(path, file_sha256(path), len(cases), source)
+    return _as_columns(cases, path)
+
+
+def _as_columns(cases: list[Case], path: Path) -> dict[str, Any]:
+    """`path` stands in error messages."""
     from datasets import Dataset
 
     keys = list(dict.fromkeys(key for case in cases for key in case))

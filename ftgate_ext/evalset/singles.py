@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ftgate_ext.evalset.families import load_items, raise_problems
+from ftgate_ext.evalset.families import items_of
 from ftgate_ext.evalset.near import NEAR, Shingles, jaccard, shingles
+from ftgate_ext.evalset.rows import raise_problems
 from ftgate_ext.evalset.schema import SetName, row_fields, row_problem
-from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,22 +40,16 @@ def load_singles(name: SetName, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
-    for path in paths:
-        try:
-            items = load_items(path)
-        except EvalSetError as error:
-            problems.append(str(error))
+    for path, line, item in items_of(paths, problems):
+        if not isinstance(item, dict):
+            problems.append(f"{path}:{line}: found a {type(item).__name__}; expected a mapping")
             continue
-        for line, item in items:
-            if not isinstance(item, dict):
-                problems.append(f"{path}:{line}: found a {type(item).__name__}; expected a mapping")
-                continue
-            row = {"id": "x", "source": "authored"} | dict.fromkeys(OPTIONAL.get(name, ())) | item
-            problem = row_problem(name, row)
-            if problem:
-                problems.append(f"{path}:{line}: {problem}")
-            else:
-                rows.append({key: row[key] for key in row_fields(name)})
+        row = {"id": "x", "source": "authored"} | dict.fromkeys(OPTIONAL.get(name, ())) | item
+        problem = row_problem(name, row)
+        if problem:
+            problems.append(f"{path}:{line}: {problem}")
+        else:
+            rows.append({key: row[key] for key in row_fields(name)})
     raise_problems(problems)
     return rows
 

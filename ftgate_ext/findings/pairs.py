@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.estimates import Difference, estimate_difference
+from ftgate_ext.columns import Column
+from ftgate_ext.paired_estimates import Difference, estimate_difference
 from ftgate_ext.pairing import average_repeats, find_cases, join_cases, number_clusters, pair_scores
 from ftgate_ext.schema import CategoryChange, Change
-from ftgate_ext.scores import Column
 from ftgate_ext.settings import to_estimate
 from ftgate_ext.stats.multiplicity import holm
 from ftgate_ext.stats.proportion import wilson

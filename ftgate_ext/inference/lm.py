@@ -95,13 +95,7 @@ class FtgateChat(LM):  # type: ignore[misc]
         self.max_gen_toks, self.seed, self.on_response = int(max_gen_toks), int(seed), on_response
         self.max_tokens = None if max_tokens is None else int(max_tokens)
         self.served = check_endpoint(self.endpoint)
-        path = Path(responses) if responses else _beside_results(self.endpoint.model)
-        self.journal = Journal(path, reuse=reuse) if path else None
-        if self.journal is None:
-            eval_logger.warning(
-                "ftgate-chat: no --output_path on the command line, so latency, tokens and failures "
-                "are written nowhere; name a file with responses=PATH in --model_args."
-            )
+        self.journal = _open_journal(responses, self.endpoint.model, reuse=reuse)
         self._asked: Counter[str] = Counter()
 
     @staticmethod
@@ -235,6 +229,18 @@ def _expect_positive(**numbers: Any) -> None:
 
 def _tick(bar: Any) -> None:
     bar.update()
+
+
+def _open_journal(responses: str | None, model: str, *, reuse: bool) -> Journal | None:
+    """Where it is named, or else beside lm-eval's own files; None where there are none."""
+    path = Path(responses) if responses else _beside_results(model)
+    if path is None:
+        eval_logger.warning(
+            "ftgate-chat: no --output_path on the command line, so latency, tokens and failures "
+            "are written nowhere; name a file with responses=PATH in --model_args."
+        )
+        return None
+    return Journal(path, reuse=reuse)
 
 
 def _beside_results(model: str) -> Path | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ftgate_ext.runs import COMPARISONS, load_row, load_rows
-from ftgate_ext.schema import Comparisons, Judgment
+from ftgate_ext.schema import Comparisons
 from ftgate_ext.stats.planning import f1_standard_error
 from ftgate_ext.wording import percent
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftgate_ext.policy_rules import Quantity
-    from ftgate_ext.schema import Bound, Comparison, Role
+    from ftgate_ext.schema import Bound, Comparison, Grade, Judgment, Role, RubricScore
 
 DISCORDANCE = 0.10
 """Share of cases on which two versions of a model differ: 3 % to 20 % are common."""
@@ -84,7 +84,6 @@ class EarlierRun:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.comparisons = load_row(run_dir / COMPARISONS, Comparisons, "compare")
-        self._judgments: list[Judgment] | None = None
 
     def comparison(self, task: str | None, metric: str, against: Role) -> Comparison | None:
         """The comparison with `against` if it has figures; any task where `task` is None."""
@@ -126,16 +125,14 @@ class EarlierRun:
                 return Measured(asked / n, answered / n, latency, cached / n, busy_s)
         return None
 
-    def per_judgment(self, model: str) -> Measured | None:
-        """What one call of this judge took."""
-        from ftgate_ext.judge.stage import JUDGMENTS
-
-        if self._judgments is None:
-            self._judgments = load_rows(self.run_dir / JUDGMENTS, Judgment)
+    def per_judge_call(
+        self, model: str, name: str, kind: type[Judgment | RubricScore | Grade]
+    ) -> Measured | None:
+        """What one call of this judge took, of those whose rows lie in a file of the run."""
         rows = [
             (r.input_tokens, r.output_tokens, r.latency_s)
-            for j in self._judgments
-            if j.judge_model == model and (r := j.response) is not None
+            for said in load_rows(self.run_dir / name, kind)
+            if said.judge_model == model and (r := said.response) is not None
         ]
         whole = [row for row in rows if None not in row]
         if not whole:

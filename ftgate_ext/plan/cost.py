@@ -5,49 +5,27 @@ From an earlier run's figures per request where there is one; else bounds from p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ftgate_ext.inference.endpoints import endpoint_of
-from ftgate_ext.judge.protocol import pairwise_prompt
-from ftgate_ext.plan.planned import PlannedCost
+from ftgate_ext.plan.absent import why_left_out
+from ftgate_ext.plan.judge_calls import plan_judge_calls
+from ftgate_ext.plan.per_request import PerRequest, as_measured, bound_request
+from ftgate_ext.plan.planned import PlannedCost, PlannedPart
 from ftgate_ext.policy_servers import EMBEDDED
-from ftgate_ext.schema import Role, RunError
 from ftgate_ext.wording import money, percent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ftgate_ext.plan.assumptions import EarlierRun
+    from ftgate_ext.plan.judge_calls import JudgeCalls
     from ftgate_ext.plan.sets import SizedSet
     from ftgate_ext.policy import Policy
-    from ftgate_ext.policy_servers import ServerSpec
-    from ftgate_ext.schema import Price
+    from ftgate_ext.policy_judge import JudgeSpec
+    from ftgate_ext.schema import Price, Role
 
-CHARS_PER_TOKEN = 4
-GUESSED_PROMPT_TOKENS = 500
-"""Of a set whose data is not here."""
-GUESSED_ANSWER_TOKENS = 512
-"""The client's own limit, where a task states none."""
-GUESSED_TOKENS_PER_S = 50
-"""How fast one request's answer grows: what hours rest on before anything was measured."""
-ORDERS = 2
-
-
-@dataclass(frozen=True)
-class PerRequest:
-    """What one request takes on average, or at most."""
-
-    input_tokens: float
-    output_tokens: float
-    latency_s: float
-    is_measured: bool
-    cached_tokens: float = 0.0
-    busy_s: float | None = None
-    """As an earlier run measured it with its own number of requests in flight."""
-
-    def seconds(self, concurrency: int) -> float:
-        """What one request adds to the time that all of them take."""
-        return self.latency_s / concurrency if self.busy_s is None else self.busy_s
+    Batches = list[tuple[int, PerRequest]]
 
 
 def plan_costs(
@@ -55,8 +33,17 @@ def plan_costs(
     sets: dict[str, SizedSet],
     earlier: EarlierRun | None,
     today: date | None = None,
+    folder: Path | None = None,
 ) -> list[PlannedCost]:
-    """What asking every model, and the judge, will take; prices may be old on `today`."""
+    """What asking every model, and the judge, will take.
+
+    Args:
+        policy: With prices, or without.
+        sets: Sizes of its eval sets.
+        earlier: Whose figures replace guesses.
+        today: Prices may be old by then.
+        folder: Of gate.yaml, to which the files that it names are relative.
+    """
     costs = []
     today = today or datetime.now(timezone.utc).date()
     for role in policy.roles:
@@ -69,54 +56,17 @@ def plan_costs(
         batches = [(s.requests, _per_request(policy, s, role, earlier)) for s in sets.values()]
         costs.append(_sum_up(blank, batches, spec.price, policy.run.concurrency))
     if policy.judge:
-        costs.append(_judge_cost(policy, sets, earlier, today))
+        calls = plan_judge_calls(policy, sets, earlier, folder)
+        blank = _blank("judge", policy.judge.model, policy.judge.price, today)
+        costs.append(_judge_cost(blank, policy.judge, calls, policy.run.concurrency))
     return costs
-
-
-def why_left_out(policy: Policy, role: Role) -> str | None:
-    """Why an optional model takes no part; None for one that does."""
-    spec = policy.models.get(role)
-    return missing_key(policy, spec) if spec is not None and spec.optional else None
-
-
-def missing_key(policy: Policy, spec: ServerSpec) -> str | None:
-    """Which key is not set, in the words of the run; None where nothing is missing."""
-    if spec.endpoint == EMBEDDED:
-        return None
-    try:
-        endpoint_of(spec, policy.run, None).headers()
-    except RunError as error:
-        return str(error).rstrip(".")
-    return None
 
 
 def _per_request(
     policy: Policy, sized: SizedSet, role: Role, earlier: EarlierRun | None
 ) -> PerRequest:
     measured = earlier.per_request(role, sized.spec.task) if earlier else None
-    if measured:
-        return PerRequest(
-            measured.input_tokens, measured.output_tokens, measured.latency_s, is_measured=True,
-            cached_tokens=measured.cached_tokens, busy_s=measured.busy_s,
-        )  # fmt: skip
-    return bound_request(policy, sized)
-
-
-def bound_request(policy: Policy, sized: SizedSet) -> PerRequest:
-    """A guess at the prompt, and the longest answer that is allowed."""
-    cap = policy.run.max_tokens
-    if not sized.members:
-        answer: float = cap or GUESSED_ANSWER_TOKENS
-        return _bounded(GUESSED_PROMPT_TOKENS, answer)
-    total = sum(m.n for m in sized.members)
-    prompt = sum(m.n * m.prompt_chars for m in sized.members) / total / CHARS_PER_TOKEN
-    limits = [(m.n, m.max_tokens or GUESSED_ANSWER_TOKENS) for m in sized.members]
-    answer = sum(n * min(limit, cap or limit) for n, limit in limits) / total
-    return _bounded(prompt, answer)
-
-
-def _bounded(prompt: float, answer: float) -> PerRequest:
-    return PerRequest(prompt, answer, answer / GUESSED_TOKENS_PER_S, is_measured=False)
+    return as_measured(measured) if measured else bound_request(policy, sized)
 
 
 def _blank(role: Role | Literal["judge"], model: str, price: Price, today: date) -> PlannedCost:
@@ -126,31 +76,31 @@ def _blank(role: Role | Literal["judge"], model: str, price: Price, today: date)
 
 
 def _judge_cost(
-    policy: Policy, sets: dict[str, SizedSet], earlier: EarlierRun | None, today: date
+    blank: PlannedCost, judge: JudgeSpec, calls: list[JudgeCalls], concurrency: int
 ) -> PlannedCost:
-    judge = policy.judge
-    if judge is None:
-        raise ValueError("judge: none; expected a policy with one")
-    blank = _blank("judge", judge.model, judge.price, today)
-    sized = sets[judge.task]
-    opponents = [r for r in judge.against if r in policy.models and not why_left_out(policy, r)]
-    calls = min(judge.limit or sized.n, sized.n) * ORDERS * len(opponents)
-    measured = earlier.per_judgment(judge.model) if earlier else None
-    if measured:
-        batch = PerRequest(
-            measured.input_tokens, measured.output_tokens, measured.latency_s, is_measured=True
-        )
-    else:
-        task = bound_request(policy, sized)
-        frame = len(pairwise_prompt("", "", "")) / CHARS_PER_TOKEN
-        prompt = frame + task.input_tokens + 2 * task.output_tokens
-        batch = _bounded(prompt, judge.max_tokens)
-    return _sum_up(blank, [(calls, batch)], judge.price, policy.run.concurrency)
+    parts = [_part(judge, each, concurrency) for each in calls]
+    whole = _sum_up(blank, [(c.calls, c.each) for c in calls], judge.price, concurrency)
+    batched = [p.usd if p.usd_by_batch is None else p.usd_by_batch for p in parts]
+    known = sum(usd for usd in batched if usd is not None)
+    has_batches = any(p.usd_by_batch is not None for p in parts)
+    return whole.model_copy(update={"parts": parts, "usd_by_batch": known if has_batches else None})
 
 
-def _sum_up(
-    blank: PlannedCost, batches: list[tuple[int, PerRequest]], price: Price, concurrency: int
-) -> PlannedCost:
+def _part(judge: JudgeSpec, calls: JudgeCalls, concurrency: int) -> PlannedPart:
+    part = PlannedPart(
+        what=calls.what, note=calls.note, **_figures([(calls.calls, calls.each)], judge.price, concurrency)
+    )  # fmt: skip
+    if calls.can_batch and judge.endpoint != EMBEDDED:
+        return part
+    return part.model_copy(update={"usd_by_batch": None})
+
+
+def _sum_up(blank: PlannedCost, batches: Batches, price: Price, concurrency: int) -> PlannedCost:
+    figures = _figures(batches, price, concurrency)
+    return blank.model_copy(update={**figures, "concurrency": concurrency})
+
+
+def _figures(batches: Batches, price: Price, concurrency: int) -> dict[str, Any]:
     requests = sum(n for n, _ in batches)
     input_tokens = sum(n * each.input_tokens for n, each in batches)
     cached_tokens = sum(n * each.cached_tokens for n, each in batches)
@@ -161,14 +111,12 @@ def _sum_up(
     if price.hourly_usd is not None:
         busy = hours if price.requests_per_hour is None else requests / price.requests_per_hour
         usd = price.hourly_usd * busy / price.utilisation
-    return blank.model_copy(
-        update={
-            "requests": requests, "input_tokens": round(input_tokens),
-            "cached_input_tokens": round(cached_tokens), "output_tokens": round(output_tokens),
-            "hours": hours, "concurrency": concurrency, "usd": usd, "usd_by_batch": by_batch,
-            "is_measured": all(each.is_measured for _, each in batches),
-        }
-    )  # fmt: skip
+    return {
+        "requests": requests, "input_tokens": round(input_tokens),
+        "cached_input_tokens": round(cached_tokens), "output_tokens": round(output_tokens),
+        "hours": hours, "usd": usd, "usd_by_batch": by_batch,
+        "is_measured": all(each.is_measured for _, each in batches),
+    }  # fmt: skip
 
 
 def _words(price: Price) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ftgate_ext.judge.opponents import needed_opponents
 from ftgate_ext.judge.stopping import ROUNDS
+from ftgate_ext.plan.absent import taking_part
 from ftgate_ext.plan.assumptions import TIES
+from ftgate_ext.plan.judge_calls import ORDERS
 from ftgate_ext.stats.early_stopping import expected_betting_share, expected_share
 from ftgate_ext.wording import percent
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from ftgate_ext.policy import Policy
     from ftgate_ext.policy_judge import JudgeSpec
 
-ORDERS = 2
 SUPPOSED_RATES = (0.5, 0.55, 0.6)
 
 
@@ -24,6 +26,17 @@ def judging_notes(policy: Policy, sets: dict[str, SizedSet]) -> list[str]:
     judge = policy.judge
     if judge is None or judge.task not in sets:
         return []
+    if judge.replay is not None:
+        return ["judge: its verdicts were given earlier; nobody is asked."]
+    needed, there = needed_opponents(policy), taking_part(policy)
+    idle = [role for role in judge.against if role in there and role not in needed]
+    told = [f"judge: not asked about {role}: no rule needs its word on it." for role in idle]
+    if not any(role in there for role in needed):
+        return told
+    return [*told, *_pair_notes(judge, sets)]
+
+
+def _pair_notes(judge: JudgeSpec, sets: dict[str, SizedSet]) -> list[str]:
     n = min(judge.limit or sets[judge.task].n, sets[judge.task].n)
     if n < 1:
         return []

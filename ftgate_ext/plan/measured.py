@@ -6,11 +6,12 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from ftgate_ext.costs import declared_cost
 from ftgate_ext.plan.assumptions import LATENCY_LOG_SD, Spread
 from ftgate_ext.plan.power import Claim, Scenarios, blank_of, fill
 from ftgate_ext.settings import Alphas
 from ftgate_ext.stats.quantile import smallest_n_with_upper_limit
-from ftgate_ext.wording import money, plain
+from ftgate_ext.wording import money, multiple, plain
 
 if TYPE_CHECKING:
     from ftgate_ext.plan.assumptions import EarlierRun
@@ -34,21 +35,35 @@ def plan_budget(
 ) -> PlannedRule:
     """What a budget of cost or latency can see."""
     blank = blank_of(rule, n=requests, n_of="requests")
+    price = policy.models["candidate"].price
+    declared = declared_cost(price) if rule.quantity == COST else None
+    if declared is not None:
+        note = f"{money(declared)} a request by the declared price, whatever the run takes"
+        return blank.model_copy(update={"note": note})
     measured = earlier.quantity(rule.quantity, None) if earlier else None
     if measured is not None:
         return _from_earlier(blank, rule, measured, rule.maximum, requests)
     note = "known from a run only (`--from RUN`)"
-    hourly = policy.models["candidate"].price.hourly_usd
+    hourly = price.hourly_usd
     if rule.quantity == COST and hourly:
-        seconds = rule.maximum * 3600 / hourly * policy.run.concurrency
+        seconds = rule.maximum * 3600 / hourly * price.utilisation * policy.run.concurrency
         note = f"{note}; at {money(hourly)} an hour it holds while a request takes {seconds:.3g} s or less, {policy.run.concurrency} at a time"
     return blank.model_copy(update={"note": note})
 
 
-def plan_quantity_ratio(rule: Ratio, requests: int, earlier: EarlierRun | None) -> PlannedRule:
+def plan_quantity_ratio(
+    rule: Ratio, policy: Policy, requests: int, earlier: EarlierRun | None
+) -> PlannedRule:
     """What a cost or latency ratio can see."""
     quantity, maximum = rule.quantity or COST, rule.maximum or 1.0
     blank = blank_of(rule, n=requests, n_of="requests")
+    mine, other = (
+        declared_cost(policy.models[r].price) if r in policy.models else None
+        for r in ("candidate", rule.against)
+    )
+    if quantity == COST and mine is not None and other:
+        note = f"{multiple(mine / other)} by the declared prices, whatever the run takes"
+        return blank.model_copy(update={"note": note})
     measured = earlier.quantity(quantity, rule.against) if earlier else None
     if measured is not None:
         return _from_earlier(blank, rule, measured, maximum, requests)
@@ -91,6 +106,14 @@ def _from_earlier(
     scenarios = Scenarios(None, -maximum, None, -estimate.value)
     found = fill(blank.model_copy(update={"assumption": where}), claim, scenarios)
     return found.model_copy(update={"mde": None, "asks": None, "chance_equal": found.chance_good})
+
+
+def why_overspent(rule: Budget, policy: Policy) -> str | None:
+    """Why a declared price alone breaks a budget of cost; None where it does not."""
+    cost = declared_cost(policy.models["candidate"].price) if rule.quantity == COST else None
+    if cost is None or cost <= rule.maximum or math.isclose(cost, rule.maximum):
+        return None
+    return f"by the declared price a request costs {money(cost)}, more than {money(rule.maximum)}"
 
 
 def why_unbounded(rule: Budget | Ratio, requests: int) -> str | None:

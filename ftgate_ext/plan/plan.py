@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftgate_ext.plan.absent import missing_key, why_left_out
 from ftgate_ext.plan.assumptions import EarlierRun, Spread
-from ftgate_ext.plan.cost import missing_key, plan_costs, why_left_out
+from ftgate_ext.plan.cost import plan_costs
 from ftgate_ext.plan.judging import judging_notes
 from ftgate_ext.plan.planned import MdeRow, Plan, PlannedRule
 from ftgate_ext.plan.power import POWER, Claim
@@ -59,7 +60,7 @@ def make_plan(policy_file: Path, from_run: Path | None = None, allowed: Sequence
     planned = [_judge_rule(rule, ground, rule.name in allowed) for rule in rules]
     by_name = {rule.name: rule for rule in planned}
     good = {rule.name: rule.chance_good for rule in planned if rule.chance_good is not None}
-    costs = plan_costs(policy, ground.sets, earlier)
+    costs = plan_costs(policy, ground.sets, earlier, folder=policy_file.parent)
     priced = [cost.usd for cost in costs if cost.usd is not None]
     parts = sum(_any_chance(rule, by_name, "chance_good") is not None for rule in policy.rules)
     return Plan(

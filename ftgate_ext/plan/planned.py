@@ -78,6 +78,24 @@ class MdeRow(Row):
     """What is measured, with its assumption -> smallest true effect as a share."""
 
 
+class PlannedPart(Row):
+    """One thing that the judge is asked about, and what that will take at most."""
+
+    what: str
+    requests: int
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    usd: float | None = None
+    """None where there is no price, never zero."""
+    usd_by_batch: float | None = None
+    """The same through the API's batch price; None for what is never asked in a batch."""
+    hours: float | None = None
+    is_measured: bool = False
+    note: str | None = None
+    """What the number of requests rests on."""
+
+
 class PlannedCost(Row):
     """What asking one model, or the judge, will take."""
 
@@ -99,6 +117,8 @@ class PlannedCost(Row):
     """Requests in flight that `hours` rest on."""
     is_measured: bool = False
     """Whether tokens and hours are an earlier run's per request; else guesses."""
+    parts: list[PlannedPart] = Field(default_factory=list)
+    """Of the judge: what it is asked about. They add up to the figures here."""
     price: str = "no price"
     old_price: str | None = None
     """That the price is more than a year old."""

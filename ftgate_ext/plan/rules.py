@@ -78,7 +78,7 @@ def plan_rule(rule: PlainRule, ground: Ground) -> PlannedRule:
     if isinstance(rule, Budget):
         return plan_budget(rule, ground.policy, ground.requests, ground.earlier)
     if isinstance(rule, Ratio) and rule.quantity is not None:
-        return plan_quantity_ratio(rule, ground.requests, ground.earlier)
+        return plan_quantity_ratio(rule, ground.policy, ground.requests, ground.earlier)
     return _plan_comparison(rule, ground)
 
 

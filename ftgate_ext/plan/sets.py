@@ -20,6 +20,8 @@ from ftgate_ext.lm_tasks import find_tasks
 from ftgate_ext.pass_at_k import PASSED, read_k
 from ftgate_ext.plan.planned import PlannedSet
 from ftgate_ext.schema import EvalSetError
+from ftgate_ext.scoring.mtbench import MTBENCH
+from ftgate_ext.scoring.mtbench import TURNS as MTBENCH_TURNS
 from ftgate_ext.stats.labels import STATISTICS
 from ftgate_ext.wording import DRESSES
 
@@ -74,6 +76,11 @@ class MemberTask:
         kept = every[: self.n] if self.rows is None else [every[i] for i in self.rows]
         found = [None if cell is None else str(cell) for cell in kept]
         return found if any(cell is not None for cell in found) else None
+
+    def docs(self) -> Iterator[Mapping[str, Any]]:
+        """The rows that are asked."""
+        rows = range(self.n) if self.rows is None else self.rows
+        return (self.task.eval_docs[i] for i in rows)
 
     @property
     def metrics(self) -> list[str]:
@@ -161,7 +168,8 @@ class SizedSet:
     @property
     def requests(self) -> int:
         """What one model is asked."""
-        turns = max((member.turns for member in self.members), default=1)
+        unknown = MTBENCH_TURNS if self.spec.task == MTBENCH else 1
+        turns = max((member.turns for member in self.members), default=unknown)
         return self.n * self.spec.repeats * turns
 
     def lacks(self, metric: str) -> str | None:

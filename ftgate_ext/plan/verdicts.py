@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ftgate_ext.evidence import JUDGED
-from ftgate_ext.plan.measured import why_unbounded
+from ftgate_ext.plan.measured import why_overspent, why_unbounded
 from ftgate_ext.plan.power import POWER
 from ftgate_ext.plan.threshold import why_impossible
 from ftgate_ext.policy_rules import (
@@ -50,6 +50,8 @@ def why_refused(rule: PlainRule, planned: PlannedRule, ground: Ground) -> str | 
         alphas = ground.settings.alphas(rule.task)
         found = why_impossible(rule, ground.sets[rule.task], alphas)
         return found or _too_few_clusters(rule, ground)
+    if isinstance(rule, Budget) and (overspent := why_overspent(rule, ground.policy)):
+        return overspent
     if isinstance(rule, Budget) or (isinstance(rule, Ratio) and rule.quantity):
         return why_unbounded(rule, ground.requests)
     if isinstance(rule, PerBucket) and planned.n == 0:

@@ -101,5 +101,6 @@ def describe_ratio(comparisons: Comparisons, quantity: str, against: str) -> str
         return None
     e = found.estimate
     span = write_span(e.lower, e.upper, multiple)
-    interval = f"{format_level(e.level)} CI {span}" if span else "no interval"
+    why = f": {found.no_interval}" if found.no_interval else ""
+    interval = f"{format_level(e.level)} CI {span}" if span else f"no interval{why}"
     return f"{multiple(e.value)} the {plain(quantity)} ({interval}, n = {counted(e.n, 'request')})"

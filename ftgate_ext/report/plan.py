@@ -10,7 +10,7 @@ from ftgate_ext.report.text import wrap_line
 from ftgate_ext.wording import money
 
 if TYPE_CHECKING:
-    from ftgate_ext.plan.planned import Plan, PlannedCost, PlannedRule
+    from ftgate_ext.plan.planned import Plan, PlannedCost, PlannedPart, PlannedRule
 
 RULE_COLUMNS = [
     "", "Rule", "Evidence", "n", "Sees", "Equal", "At limit", "Worse", "Good", "Enough",
@@ -188,7 +188,7 @@ def _mde_cell(mde: dict[str, float | None], name: str) -> str:
 
 
 def _costs(plan: Plan) -> list[str]:
-    rows = [_cost_row(cost) for cost in plan.costs]
+    rows = [row for cost in plan.costs for row in [_cost_row(cost), *map(_part_row, cost.parts)]]
     columns = ["Cost", "Model", "Requests", "Tokens in", "Tokens out", "Dollars", "Hours", "Price"]
     table = lay_out(columns, rows, flexible=(1, 7), right=(2, 3, 4, 5, 6))
     taking_part = [cost for cost in plan.costs if cost.left_out is None]
@@ -201,18 +201,36 @@ def _costs(plan: Plan) -> list[str]:
     at_once = {cost.concurrency for cost in taking_part if cost.concurrency}
     if at_once:
         text += f" Hours: with {' or '.join(map(str, sorted(at_once)))} requests in flight."
-    judge = next((c for c in taking_part if c.role == "judge" and c.usd_by_batch is not None), None)
-    if judge and judge.usd_by_batch != judge.usd:
-        text += f" The judge at the API's batch price: {money(judge.usd_by_batch or 0.0)}."
+    judge = next((c for c in taking_part if c.role == "judge"), None)
+    text += _by_batch(judge) if judge else ""
     if not all(cost.is_measured for cost in taking_part):
         text += (
             " Guesses (~): prompts at 4 characters a token; answers as long as the task or run.max_tokens "
-            "allows, an upper bound; 500 tokens in and 512 out where the data is not here; hours at 50 tokens "
+            "allows, the judge's as long as judge.max_tokens, an upper bound; 500 tokens in and 512 out where the data is not here; hours at 50 tokens "
             "a second and request."
         )
     old = [f"{c.role}: {c.old_price}." for c in taking_part if c.old_price]
-    notes = [line for note in [*plan.notes, *old] for line in _item(note)]
+    asked = [f"judge, {p.what}: {p.note}." for p in (judge.parts if judge else []) if p.note]
+    notes = [line for note in [*plan.notes, *asked, *old] for line in _item(note)]
     return [*table, *wrap_line(text, COLUMNS), *notes]
+
+
+def _by_batch(judge: PlannedCost) -> str:
+    """What the judge would cost through the API's batches; nothing where there are none."""
+    if judge.usd_by_batch is None or judge.usd is None or judge.usd_by_batch == judge.usd:
+        return ""
+    alone = [part.what for part in judge.parts if part.usd_by_batch is None]
+    but = f" ({listed(alone)} at the full price)" if alone else ""
+    return f" The judge at the API's batch price (`ftgate judge RUN --batch`): {money(judge.usd_by_batch)} instead of {money(judge.usd)}{but}."
+
+
+def _part_row(part: PlannedPart) -> list[str]:
+    about = "" if part.is_measured else "~"
+    dollars = NONE if part.usd is None else f"{about}{money(part.usd)}"
+    return [
+        "", f"- {part.what}", f"{part.requests:,}", _about(about, part.input_tokens),
+        _about(about, part.output_tokens), dollars, _hours(about, part.hours), "",
+    ]  # fmt: skip
 
 
 def _cost_row(cost: PlannedCost) -> list[str]:

@@ -9,6 +9,7 @@ from ftgate_ext.report.blocks import Bounds, Plot, bounds_around, plot_interval,
 from ftgate_ext.report.figures import format_level
 from ftgate_ext.report.readings import name_outcome
 from ftgate_ext.report.units import oriented_value, unit_of
+from ftgate_ext.wording import DECLARED
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Comparisons, RuleResult
@@ -45,6 +46,8 @@ def _interval(rule: RuleResult, comparisons: Comparisons) -> tuple[float, float,
     """Lower limit, value and upper limit; None where one of them is missing."""
     low, high = rule.lower_one_sided, rule.upper_one_sided
     value = oriented_value(rule, comparisons)
+    if rule.estimate is not None and rule.estimate.method == DECLARED:
+        return None
     if rule.kind not in DRAWN_KINDS or value is None or low is None or high is None:
         return None
     return low, value, high

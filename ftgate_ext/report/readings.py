@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ftgate_ext.report.blocks import Fact, Table
 from ftgate_ext.report.figures import counted, format_level, listed, p_equals
 from ftgate_ext.report.units import find_comparison
+from ftgate_ext.wording import DECLARED
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Comparison, Comparisons, Decision, RuleResult
@@ -56,6 +57,9 @@ COUNTED = {
 
 def _sureness_of_limits(rule: RuleResult) -> Sureness:
     is_pass = rule.outcome == "PASS"
+    if rule.estimate is not None and rule.estimate.method == DECLARED:
+        plain = "meets" if is_pass else "misses"
+        return Sureness("bare", DECLARED, f"The price that the policy declares {plain} the mark.")
     if _is_shown(rule):
         plain = "It meets the mark" if is_pass else "It misses the mark"
         return Sureness(

@@ -19,7 +19,7 @@ from ftgate_ext.report.units import (
     unit_of,
     write_span,
 )
-from ftgate_ext.wording import percent
+from ftgate_ext.wording import DECLARED, percent
 
 if TYPE_CHECKING:
     from ftgate_ext.schema import Comparison, Comparisons, Outcome, RuleResult
@@ -155,6 +155,8 @@ def _limits(rule: RuleResult, comparisons: Comparisons) -> str | None:
     unit = unit_of(rule, comparisons)
     span = unit.span(rule.lower_one_sided, rule.upper_one_sided)
     asked = f"the rule asks for {unit.asked(rule.threshold)}"
+    if rule.estimate is not None and rule.estimate.method == DECLARED:
+        return f"none: {DECLARED}, the figure itself decides; {asked}"
     if span is None:
         return f"none: {_why_no_limits(rule, comparisons)}; {asked}"
     why = _why_no_limits(rule, comparisons) if _lacks_limit(rule) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ftgate_ext.evidence import (
@@ -14,7 +15,7 @@ from ftgate_ext.evidence import (
     requests_problem,
 )
 from ftgate_ext.rules.outcome import Words, cannot_decide, judge_effect
-from ftgate_ext.wording import money, multiple, percent, plain, seconds, share
+from ftgate_ext.wording import DECLARED, money, multiple, percent, plain, seconds, share
 
 if TYPE_CHECKING:
     from ftgate_ext.policy_rules import Budget, Ratio
@@ -86,6 +87,8 @@ def _upside_down(bound: Bound | None, value: float, maximum: float, n: int) -> E
     """An upper bound as an effect that is better the bigger it is."""
     low = bound.lower_one_sided if bound else None
     high = bound.upper_one_sided if bound else None
+    if bound and bound.no_interval == DECLARED and math.isclose(value, maximum):
+        low = high = value = maximum  # $0.30 an hour over 3 requests is 10 cents, not a little less
     return Effect(
         -value, None if high is None else -high, None if low is None else -low, -maximum, n,
         bound.alpha_one_sided if bound else ALPHA, is_strict=False, is_difference=False,

@@ -15,7 +15,7 @@ from ftgate_ext.evidence import (
     weigh,
 )
 from ftgate_ext.schema import Outcome, RuleResult
-from ftgate_ext.wording import percent
+from ftgate_ext.wording import DECLARED, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,10 +75,11 @@ def judge_effect(
     chance = chance_unchanged_passes(effect)
     if rule.evidence == "point" and chance is not None:
         ending += f"; this point rule passes a model that differs in nothing {percent(chance)} of the time"
+    around = f"{DECLARED}: no interval" if no_interval == DECLARED else limits(effect, words)
     return RuleResult(
         name=rule.name, kind=rule.kind, evidence=rule.evidence, outcome=outcome, asked=words.asked,
-        seen=f"{words.written(effect.value)} ({limits(effect, words)}), n={effect.n}",
-        sentence=f"{words.opening} ({limits(effect, words)}, n = {effect.n}): {ending}.",
+        seen=f"{words.written(effect.value)} ({around}), n={effect.n}",
+        sentence=f"{words.opening} ({around}, n = {effect.n}): {ending}.",
         next_step=next_step(outcome, rule, effect, words, needed),
         lower_one_sided=effect.low, upper_one_sided=effect.high, threshold=effect.threshold,
         level=1 - effect.alpha, point_outcome=point_reading(effect), chance_unchanged_passes=chance,

@@ -10,24 +10,13 @@ from ftgate_ext.errors import (
     RunStopped,
 )
 from ftgate_ext.schema.comparison import (
-    Bound,
-    BreakEven,
     Bucket,
     Comparison,
     Comparisons,
     Consistency,
-    CostMethod,
-    Estimate,
-    LatencySource,
     LedgerEntry,
     LedgerSubject,
     Level,
-    Look,
-    LookLedger,
-    LookUse,
-    OperationRatio,
-    Operations,
-    TestResult,
     ThresholdPoint,
     ThresholdSweep,
 )
@@ -39,6 +28,11 @@ from ftgate_ext.schema.decision import (
     Outcome,
     RuleResult,
     VerdictName,
+)
+from ftgate_ext.schema.estimate import (
+    Bound,
+    Estimate,
+    TestResult,
 )
 from ftgate_ext.schema.finding import (
     BucketRate,
@@ -75,6 +69,11 @@ from ftgate_ext.schema.leakage import (
     SetLeaks,
     TrainingFile,
 )
+from ftgate_ext.schema.look import (
+    Look,
+    LookLedger,
+    LookUse,
+)
 from ftgate_ext.schema.manifest import (
     EvalSetUse,
     ModelCard,
@@ -82,6 +81,13 @@ from ftgate_ext.schema.manifest import (
     ServedModel,
     WeightFile,
     Weights,
+)
+from ftgate_ext.schema.operations import (
+    BreakEven,
+    CostMethod,
+    LatencySource,
+    OperationRatio,
+    Operations,
 )
 from ftgate_ext.schema.pair_label import (
     HumanVerdict,

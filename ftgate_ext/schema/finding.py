@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ftgate_ext.schema.comparison import Estimate
+from ftgate_ext.schema.estimate import Estimate
 from ftgate_ext.schema.row import FORMAT_VERSION, Role, Row
 
 ChangeKind = Literal["broken", "flaky", "still_wrong"]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ftgate_ext.schema.comparison import Estimate
+from ftgate_ext.schema.estimate import Estimate
 from ftgate_ext.schema.qualifying import AnchorCheck, CanaryResult, KnownPairFigures, RubricNoise
 from ftgate_ext.schema.response import Response
 from ftgate_ext.schema.row import FORMAT_VERSION, Role, Row

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ftgate_ext.schema.comparison import Estimate
+from ftgate_ext.schema.estimate import Estimate
 from ftgate_ext.schema.row import Row
 
 KnownLabel = Literal["A_better", "B_better", "tie", "both_bad"]

@@ -12,6 +12,8 @@ from typing import Any
 from ftgate_ext.schema import EvalSetError, is_unscored
 
 MTBENCH = "mtbench"
+TURNS = 2
+"""Of every published question."""
 _OTHER_NAMES = {"prompt": "turns", "prompt_id": "question_id"}
 """Columns of the copy on the hub -> those of the published questions."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from ftgate_ext.stats.checks import Array, check_open_share, finite_values
-from ftgate_ext.stats.limits import Limits, NoLimits
+from ftgate_ext.stats.limits import NoLimits
 from ftgate_ext.stats.mean import MIN_CLUSTERS
 from ftgate_ext.stats.quantile import (
     CHUNK_CELLS,
@@ -21,6 +21,7 @@ from ftgate_ext.stats.quantile import (
     QuantileLimits,
     QuantileRatio,
     lower_rank,
+    ratio_of_draws,
     smallest_n_with_upper_limit,
     upper_rank,
 )
@@ -143,16 +144,9 @@ def clustered_quantile_ratio(
         value = top / bottom if bottom > 0 else None
         return NoLimits(value, n, reason or "the baseline's quantile is not positive")
     rng = np.random.default_rng(seed)
-    drawn = draw_quantiles(np.stack([above, below]), codes, q, rng, resamples)
-    if drawn[1].min() <= 0:
-        return NoLimits(top / bottom, n, "the baseline's quantile is not positive in all resamples")
-    tails = np.array([(1 - level) / 2, (1 + level) / 2, alpha, 1 - alpha])
-    lower, upper, low, high = np.quantile(drawn[0] / drawn[1], tails).tolist()
-    if lower == upper or low == high:
-        return NoLimits(top / bottom, n, "nearly all resamples have the same ratio: no spread")
+    tops, bottoms = draw_quantiles(np.stack([above, below]), codes, q, rng, resamples)
     method = f"paired percentile bootstrap of {count} cases, {resamples} resamples"
-    interval = Limits(top / bottom, lower, upper, level, n, method)
-    return QuantileRatio(interval, low, high, alpha, top, bottom)
+    return ratio_of_draws((top, bottom), (tops, bottoms), n, level, alpha, method)
 
 
 def _unbounded(values: Array, codes: Codes, q: float, level: float) -> str | None:

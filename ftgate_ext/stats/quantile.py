@@ -171,13 +171,35 @@ def quantile_ratio(
     rng = np.random.default_rng(seed)
     draw = _paired_quantiles if paired else _unpaired_quantiles
     tops, bottoms = draw(above, below, q, rng, resamples)
+    method = f"{'paired' if paired else 'unpaired'} percentile bootstrap, {resamples} resamples"
+    return ratio_of_draws((top, bottom), (tops, bottoms), n, level, alpha, method)
+
+
+def ratio_of_draws(
+    found: tuple[float, float],
+    drawn: tuple[Array, Array],
+    n: int,
+    level: float,
+    alpha: float,
+    method: str,
+) -> QuantileRatio | NoLimits:
+    """Percentile limits of candidate / baseline from the quantiles of their resamples.
+
+    Args:
+        found: Quantile of the candidate and of the baseline.
+        drawn: The same in every resample.
+        n: Cases.
+        level: Of the two-sided limits.
+        alpha: The one-sided limits are at level 1 - alpha.
+        method: How the resamples were drawn.
+    """
+    (top, bottom), (tops, bottoms) = found, drawn
     if bottoms.min() <= 0:
         return NoLimits(top / bottom, n, "the baseline's quantile is not positive in all resamples")
     tails = np.array([(1 - level) / 2, (1 + level) / 2, alpha, 1 - alpha])
     lower, upper, low, high = np.quantile(tops / bottoms, tails).tolist()
     if lower == upper or low == high:
         return NoLimits(top / bottom, n, "nearly all resamples have the same ratio: no spread")
-    method = f"{'paired' if paired else 'unpaired'} percentile bootstrap, {resamples} resamples"
     interval = Limits(top / bottom, lower, upper, level, n, method)
     return QuantileRatio(interval, low, high, alpha, top, bottom)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftgate_ext.evalset.importers.imported import BadRow, Found, Group, ImportedRow, LeftOut
-from ftgate_ext.evalset.rows import MAX_LISTED
+from ftgate_ext.evalset.importers.sifted import Sifted
 from ftgate_ext.schema import EvalSetError
 
 if TYPE_CHECKING:
@@ -20,43 +20,23 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Imported:
+class Imported(Sifted):
     """What was read, and the rows that were chosen of it."""
 
     rows: list[ImportedRow] = field(default_factory=list)
-    available: int = 0
-    """Rows that could have been chosen."""
-    bad: int = 0
-    problems: list[str] = field(default_factory=list)
-    """The first bad rows, a line each."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """Why sound rows make no case -> how many."""
     filled: Counter[str] = field(default_factory=Counter)
     """Field that the source does not state -> in how many of the chosen rows."""
-
-    def refuse_bad(self) -> None:
-        """Stop where rows are bad.
-
-        Raises:
-            EvalSetError: They are; up to 20 are listed.
-        """
-        if self.bad:
-            more = [f"... and {self.bad - MAX_LISTED} more"] if self.bad > MAX_LISTED else []
-            rest = f"{self.bad} bad rows; mend them, or import the other {self.available} with --skip-bad."
-            raise EvalSetError("\n".join([*self.problems, *more, rest]))
 
     def in_words(self) -> list[str]:
         """What a user should know about the rows, in lines."""
         verdicts = Counter(row.verdict for row in self.rows)
         told = ", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items(), reverse=True))
         lines = [f"{len(self.rows)} of {self.available} rows: {told}."]
-        lines += [f"left out: {n} x {reason}" for reason, n in sorted(self.left_out.items())]
+        lines += self.left_out_in_words()
         if self.filled:
             told = ", ".join(f"{key} in {n}" for key, n in sorted(self.filled.items()))
             lines.append(f"not stated by the source and filled in: {told}.")
-        if self.bad:
-            lines.append(f"{self.bad} bad rows were skipped.")
-        return lines
+        return [*lines, *self.bad_in_words()]
 
 
 def gather(
@@ -78,12 +58,8 @@ def gather(
     kept: list[tuple[str, Group]] = []
     for one in found:
         group = seen.check(one) if isinstance(one, Group) else one
-        if isinstance(group, BadRow):
-            imported.bad += 1
-            if imported.bad <= MAX_LISTED:
-                imported.problems.append(f"{group.where}: {group.problem}")
-        elif isinstance(group, LeftOut):
-            imported.left_out[group.reason] += 1
+        if not isinstance(group, Group):
+            imported.pass_over(group)
         elif fits(group):
             imported.available += len(group.rows)
             kept.append((_rank(seed, group), group))

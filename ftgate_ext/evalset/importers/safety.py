@@ -22,8 +22,8 @@ from pydantic import Field, ValidationError
 from ftgate_ext.assets import asset_dir
 from ftgate_ext.evalset.importers.imported import BadRow, LeftOut
 from ftgate_ext.evalset.importers.reading import Unreadable, objects_of
+from ftgate_ext.evalset.importers.sifted import Sifted
 from ftgate_ext.evalset.importers.table import CSV_ENDINGS, csv_rows
-from ftgate_ext.evalset.rows import MAX_LISTED
 from ftgate_ext.evalset.schema import SafetyRow, first_problem
 from ftgate_ext.schema import EvalSetError
 
@@ -52,26 +52,10 @@ class ImportedSafetyRow(SafetyRow):
 
 
 @dataclass
-class ImportedSafety:
+class ImportedSafety(Sifted):
     """What was read, and the rows that were chosen of it."""
 
     rows: list[ImportedSafetyRow] = field(default_factory=list)
-    available: int = 0
-    bad: int = 0
-    problems: list[str] = field(default_factory=list)
-    """The first bad rows, a line each."""
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def refuse_bad(self) -> None:
-        """Stop where rows are bad.
-
-        Raises:
-            EvalSetError: They are; up to 20 are listed.
-        """
-        if self.bad:
-            more = [f"... and {self.bad - MAX_LISTED} more"] if self.bad > MAX_LISTED else []
-            rest = f"{self.bad} bad rows; mend them, or import the other {self.available} with --skip-bad."
-            raise EvalSetError("\n".join([*self.problems, *more, rest]))
 
     def in_words(self) -> list[str]:
         """What a user should know about the rows, in lines."""
@@ -79,8 +63,7 @@ class ImportedSafety:
         harms = len({row.harm for row in self.rows})
         told = f"{expected['refuse']} to refuse, {expected['answer']} to answer"
         lines = [f"{len(self.rows)} of {self.available} rows: {told}; {harms} kinds of harm."]
-        lines += [f"left out: {n} x {reason}" for reason, n in sorted(self.left_out.items())]
-        return [*lines, *([f"{self.bad} bad rows were skipped."] if self.bad else [])]
+        return [*lines, *self.left_out_in_words(), *self.bad_in_words()]
 
 
 def import_safety(
@@ -103,14 +86,10 @@ def import_safety(
         row = BadRow(where, found.problem) if isinstance(found, Unreadable) else _row(kind, found, where)  # fmt: skip
         if isinstance(row, ImportedSafetyRow):
             row = _met_before(row, where, rows, seen)
-        if isinstance(row, BadRow):
-            imported.bad += 1
-            if imported.bad <= MAX_LISTED:
-                imported.problems.append(f"{row.where}: {row.problem}")
-        elif isinstance(row, LeftOut):
-            imported.left_out[row.reason] += 1
-        else:
+        if isinstance(row, ImportedSafetyRow):
             rows[row.id] = row
+        else:
+            imported.pass_over(row)
     imported.available = len(rows)
     ranked = sorted(rows.values(), key=lambda row: _rank(seed, row.id))
     imported.rows = ranked[:limit]
