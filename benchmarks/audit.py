@@ -54,7 +54,7 @@ def outcomes(task: str, luck: np.random.Generator, shared: np.random.Generator) 
     return {"conforms": int(luck.random() < 0.995)} if task == "format" else {"answered": 1}
 
 
-def answers(task: str, role: str) -> Iterator[tuple[str, Record]]:
+def answers(task: str, role: str) -> Iterator[Record]:
     """The records of one model."""
     luck = np.random.default_rng([len(role), len(task)])
     for i in range(SIZES[task]):
@@ -71,7 +71,7 @@ def answers(task: str, role: str) -> Iterator[tuple[str, Record]]:
                 {"language": LANGUAGES[i % len(LANGUAGES)]}, "", "", "",
                 outcomes(task, luck, shared), response,
             )  # fmt: skip
-            yield f"{i}-{k}", record
+            yield record
 
 
 def made_up_run() -> RunUnderAudit:
@@ -84,7 +84,7 @@ def made_up_run() -> RunUnderAudit:
         tasks: dict[str, TaskScores] = {}
         for task in SIZES:
             name = f"codereview_{task}"
-            tasks[name] = tabulate_task(name, answers(task, role), settings.fields)
+            tasks[name] = tabulate_task(name, enumerate(answers(task, role)), settings.fields)
         models[role] = ModelScores(tasks, lower, {}, [])
     judgments = list(verdicts())
     comparisons = compare_models(models, judgments, "made-up", Path(), settings)

@@ -33,6 +33,11 @@ def as_case_score(metric: str, value: Any) -> Any:
     return value
 
 
+def is_as_logged(metric: str) -> bool:
+    """Whether every score of a metric, named without a filter, stays as the samples file has it."""
+    return metric not in PERPLEXITIES | RAW_METRICS and metric not in CORPUS_METRICS
+
+
 def is_raw(metric: str, value: Any) -> bool:
     """Whether a value is a pair for `labelled`."""
     return metric in RAW_METRICS and _is_pair(value)

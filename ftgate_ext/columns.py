@@ -8,19 +8,54 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from ftgate_ext.runs import Record
     from ftgate_ext.schema import Response
 
 Array = np.ndarray[Any, Any]
 
 NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The distinct cases of one task of one model, in the order of the eval set."""
+
+    hashes: list[str]
+    """Per request, the hash of its row: requests with the same one are repeats of one case."""
+    case_of: Array
+    """Per request: its case."""
+    first: Array
+    """Per case: its first request."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """doc_hash -> case; made only where two models were not asked the same in the same order."""
+        return {self.hashes[row]: case for case, row in enumerate(self.first.tolist())}
+
+
+def index_cases(hashes: list[str]) -> Cases:
+    """Number the cases as they first occur."""
+    n = len(hashes)
+    index = dict.fromkeys(hashes)
+    if len(index) == n:  # no repeats: as a rule
+        every = np.arange(n)
+        return Cases(hashes, every, every)
+    numbers = dict(zip(index, range(len(index)), strict=True))
+    case_of = np.fromiter(map(numbers.__getitem__, hashes), np.int64, n)
+    first = np.zeros(len(numbers), dtype=np.int64)
+    first[case_of[::-1]] = np.arange(n)[::-1]
+    return Cases(hashes, case_of, first)
 
 
 @dataclass
@@ -94,26 +129,16 @@ class Measured:
     """1 where the tokens were estimated on our side, 0 where the server counted them."""
     attempts: int = 0
 
-    def add(self, row: int, record: Record) -> None:
-        """Take in the responses of a record, one a turn; NaN stands for what they do not say."""
-        for response in (record.response, *record.later):
-            if response is not None:
-                self._add(row, response)
-
-    def _add(self, row: int, response: Response) -> None:
-        self.rows.append(row)
-        self.statuses.append(response.status)
-        self.endpoints.append(response.endpoint)
-        self.latency_s.append(_or_nan(response.latency_s))
-        self.first_token_s.append(_or_nan(response.first_token_s))
-        self.finished_s.append(_epoch_s(response.finished_at))
-        self.cost_usd.append(_or_nan(response.cost_usd))
-        self.input_tokens.append(_or_nan(response.input_tokens))
-        self.cached_input_tokens.append(_or_nan(response.cached_input_tokens))
-        self.output_tokens.append(_or_nan(response.output_tokens))
-        self.in_flight.append(_or_nan(response.concurrency))
-        self.tokens_estimated.append(response.tokens_estimated)
-        self.attempts += response.attempts
+    def add(self, rows: Sequence[int], responses: Sequence[Response]) -> None:
+        """Take in many responses at once, each with its row; NaN stands for what one does not say."""
+        self.rows.extend(rows)
+        self.statuses += [r.status for r in responses]
+        self.endpoints += [r.endpoint for r in responses]
+        self.finished_s.extend([_epoch_s(r.finished_at) for r in responses])
+        table = np.array(list(map(_QUANTITIES, responses)), dtype=np.float64)  # None becomes NaN
+        for name, cells in zip(_NAMES, table.T, strict=True):
+            getattr(self, name).frombytes(cells.tobytes())
+        self.attempts += sum([r.attempts for r in responses])
 
     def column(self, name: str) -> Array:
         """One measured quantity, one entry a request that has a journal line."""
@@ -138,8 +163,8 @@ MEASURED_COLUMNS = (
 )  # fmt: skip
 
 
-def _or_nan(value: float | None) -> float:
-    return NAN if value is None else value
+_NAMES = tuple(name for name in MEASURED_COLUMNS if name != "finished_s")
+_QUANTITIES = attrgetter(*("concurrency" if n == "in_flight" else n for n in _NAMES))
 
 
 def _epoch_s(stamp: str) -> float:

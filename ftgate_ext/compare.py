@@ -20,7 +20,6 @@ from ftgate_ext.labelled import label_figures, sweep_scores
 from ftgate_ext.operations import compare_operations, measure_operations
 from ftgate_ext.paired_estimates import estimate_difference, estimate_ratio
 from ftgate_ext.pairing import (
-    Cases,
     Join,
     Kind,
     PairedScores,
@@ -222,9 +221,7 @@ def _compare_task(
     settings: Settings,
 ) -> list[Comparison]:
     other = tables[baseline][task]
-    mine = tables["candidate"].get(task) or Table(
-        TaskScores(task), Cases({}, np.empty(0, np.int64), np.empty(0, np.int64))
-    )
+    mine = tables["candidate"].get(task) or Table(TaskScores(task))
     join = join_cases(mine.scores, mine.cases, other.scores, other.cases)
     return [
         _compare_metric(
@@ -265,7 +262,7 @@ def _compare_metric(
     filled.notes += [note] if note else []
     update: dict[str, Any] = {}
     if pairs.is_pass_fail:
-        ids = [mine.scores.case_ids[i] for i in pairs.requests]
+        ids = [mine.scores.case_ids[i] for i in pairs.requests.tolist()]
         update |= count_outcomes(pairs, ids, higher_is_better=comparison.higher_is_better)
     by = settings.buckets.get((comparison.task, comparison.metric), [])
     if update.get("lost_cases") and by:

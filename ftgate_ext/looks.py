@@ -42,7 +42,7 @@ def note_look(run_dir: Path, candidate: ModelScores, policy: Policy) -> LookUse:
     if is_new:
         look = Look(
             number=len(ledger.looks) + 1, at=datetime.now(timezone.utc).isoformat(timespec="seconds"), data_hash=data_hash,
-            n_cases={task: len(set(s.doc_hashes)) for task, s in candidate.tasks.items()},
+            n_cases={task: len(s.cases) for task, s in candidate.tasks.items()},
         )  # fmt: skip
         ledger = LookLedger(looks=[*ledger.looks, look])
     # Old looks too: the plan may have been made or changed after them.

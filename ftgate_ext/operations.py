@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,9 +40,9 @@ from ftgate_ext.stats.quantile import (
 )
 from ftgate_ext.timings import (
     Timings,
-    hashes_by_request,
     measured_column,
     number_cases,
+    number_requests,
     time_run,
     time_turns,
 )
@@ -114,8 +115,8 @@ def _operation(
     estimated = measured_column(parts, "tokens_estimated")
     return Operations(
         role=role, task=task, n_requests=n,
-        statuses=dict(Counter(s for part in parts for s in part.measured.statuses)),
-        **{name: quantile(timings.latency_s, q) for name, q in LATENCIES.items()},
+        statuses=dict(Counter(chain.from_iterable(part.measured.statuses for part in parts))),
+        **{name: quantile(timings.ordered_s, q) for name, q in LATENCIES.items()},
         **{name: quantile(timings.streamed_s, q) for name, q in FIRST_TOKENS.items()},
         latency_from=timings.source, n_latency=len(timings.latency_s), n_latency_failed=timings.n_failed,
         output_tokens_per_s=timings.tokens_per_s, **timings.concurrency(),
@@ -144,12 +145,11 @@ def _bounds(
     found: dict[str, Bound] = {}
     for name, q in LATENCIES.items():
         if len(timings.latency_s):
-            found[name] = quantile_bound(
-                timings.latency_s, q, settings.level, alphas, timings.cases
-            )
+            values = timings.ordered_s if timings.cases is None else timings.latency_s
+            found[name] = quantile_bound(values, q, settings.level, alphas, timings.cases)
     cost = _known(parts, "cost_usd")
     if cost is not None:
-        cases = number_cases(hashes_by_request(parts))
+        cases = number_requests(parts)
         if cases is not None:
             cases = cases[~np.isnan(measured_column(parts, "latency_s"))]
         found[COST] = mean_bound(cost, settings.level, alphas, cases, is_constant=is_constant)
@@ -206,7 +206,10 @@ def compare_operations(
         mine["cost_usd"], other["cost_usd"], settings.level, alphas, mine.get("case"),
         are_constant=are_declared(settings, baseline),
     )  # fmt: skip
-    sides = _LatencyPairs(mine["latency_s"], other["latency_s"], mine.get("case"))
+    seconds = (mine["latency_s"], other["latency_s"])
+    if "case" not in mine:  # two samples, in no order: sorted once for all quantiles
+        seconds = (np.sort(seconds[0]), np.sort(seconds[1]))
+    sides = _LatencyPairs(*seconds, mine.get("case"))
     turns = _pair_turns(interleaved, baseline) if interleaved else None
     ratios = [
         (name, _latency_ratio(turns or sides, q, alphas, settings)) for name, q in LATENCIES.items()
@@ -303,9 +306,7 @@ def _matched(mine: Tasks, other: Tasks) -> tuple[dict[str, Array], dict[str, Arr
         }
         for side in (0, 1)
     ]  # fmt: skip
-    cases = number_cases([
-        [a.doc_hashes[i] for i in row] for (a, _), (row, _) in zip(both, rows, strict=True)
-    ])  # fmt: skip
+    cases = number_cases([(a.cases, row) for (a, _), (row, _) in zip(both, rows, strict=True)])
     if cases is not None:
         sides[0]["case"] = cases
     answered = ~np.isnan(sides[0]["latency_s"]) & ~np.isnan(sides[1]["latency_s"])
@@ -318,21 +319,19 @@ def _matched_rows(mine: TaskScores, other: TaskScores) -> tuple[Array, Array]:
     if mine.doc_hashes == other.doc_hashes:
         every = np.arange(len(mine))
         return every, every
-    where = {key: row for row, key in enumerate(_numbered(other.doc_hashes))}
-    partners = np.fromiter(
-        (where.get(key, -1) for key in _numbered(mine.doc_hashes)), np.int64, len(mine)
-    )
+    where = {key: row for row, key in enumerate(_numbered(other))}
+    partners = np.fromiter((where.get(key, -1) for key in _numbered(mine)), np.int64, len(mine))
     rows = np.flatnonzero(partners >= 0)
     return rows, partners[rows]
 
 
-def _numbered(doc_hashes: list[str]) -> Iterable[Hashable]:
+def _numbered(scores: TaskScores) -> Iterable[Hashable]:
     """The hashes themselves where each occurs once, else with the number of the repeat."""
-    if len(set(doc_hashes)) == len(doc_hashes):
-        return doc_hashes
+    if len(scores.cases) == len(scores):
+        return scores.doc_hashes
     met: Counter[str] = Counter()
     numbered = []
-    for doc_hash in doc_hashes:
+    for doc_hash in scores.doc_hashes:
         numbered.append((doc_hash, met[doc_hash]) if met[doc_hash] else doc_hash)
         met[doc_hash] += 1
     return numbered

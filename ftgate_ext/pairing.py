@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ftgate_ext.columns import Column
+from ftgate_ext.columns import Cases, Column
 
 if TYPE_CHECKING:
     from ftgate_ext.scores import TaskScores
@@ -40,36 +40,13 @@ class CaseScores:
         return ~np.isnan(self.values[:, 0])
 
 
-@dataclass(frozen=True)
-class Cases:
-    """The distinct cases of one task of one model, in the order of the eval set."""
-
-    index: dict[str, int]
-    """doc_hash -> case."""
-    case_of: Array
-    """Per request: its case."""
-    first: Array
-    """Per case: its first request."""
-
-
-def find_cases(scores: TaskScores) -> Cases:
-    """Requests with the same `doc_hash` are repeats of one case."""
-    index: dict[str, int] = {}
-    case_of = np.fromiter(
-        (index.setdefault(h, len(index)) for h in scores.doc_hashes), np.int64, len(scores)
-    )
-    first = np.zeros(len(index), dtype=np.int64)
-    first[case_of[::-1]] = np.arange(len(scores))[::-1]
-    return Cases(index, case_of, first)
-
-
 def average_repeats(scores: TaskScores, cases: Cases, metric: str) -> CaseScores:
     """The scores of a metric per case; none where more than half of its requests have no score."""
-    n = len(cases.index)
+    n = len(cases)
     column = scores.columns.get(metric, Column())
     raw = column.matrix(len(scores))
     scored = ~np.isnan(raw[:, 0])
-    failed = np.array(scores.unanswered, dtype=bool)
+    failed = np.array(np.frombuffer(scores.unanswered, dtype=bool))
     failed[column.rows] = True  # a score that is no finite number is as good as no answer
     failed &= ~scored
     counts = np.bincount(cases.case_of[scored], minlength=n)
@@ -106,7 +83,7 @@ class Join:
 def join_cases(candidate: TaskScores, mine: Cases, baseline: TaskScores, other: Cases) -> Join:
     """Join two models on the case itself."""
     if candidate.doc_hashes == baseline.doc_hashes:  # the same set in the same order
-        every = np.arange(len(mine.index))
+        every = np.arange(len(mine))
         differ = _count_different(
             candidate.prompt_hashes, baseline.prompt_hashes, mine.first, mine.first
         )
@@ -116,7 +93,7 @@ def join_cases(candidate: TaskScores, mine: Cases, baseline: TaskScores, other: 
     right = np.fromiter((b for _, b in pairs), np.int64, len(pairs))
     a, b = mine.first[left], other.first[right]
     differ = _count_different(candidate.prompt_hashes, baseline.prompt_hashes, a, b)
-    unpaired = len(mine.index) + len(other.index) - 2 * len(pairs)
+    unpaired = len(mine) + len(other) - 2 * len(pairs)
     return Join(left, right, unpaired, differ, a)
 
 

@@ -15,7 +15,7 @@ from ftgate_ext.pairing import CaseScores
 from ftgate_ext.stats.pass_at_k import pass_at_k
 
 if TYPE_CHECKING:
-    from ftgate_ext.pairing import Cases
+    from ftgate_ext.columns import Cases
     from ftgate_ext.scores import TaskScores
 
 PASSED = "passed"
@@ -47,7 +47,7 @@ def pass_at_k_scores(scores: TaskScores, cases: Cases, k: int) -> CaseScores:
     """
     raw = scores.columns.get(PASSED, Column()).matrix(len(scores))[:, 0]
     scored = ~np.isnan(raw)
-    size = len(cases.index)
+    size = len(cases)
     tries = np.bincount(cases.case_of[scored], minlength=size)
     passes = np.bincount(cases.case_of[scored], weights=raw[scored] > 0, minlength=size)
     values = np.array([

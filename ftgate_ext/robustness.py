@@ -16,7 +16,8 @@ from ftgate_ext.pairing import PairedScores, kind_of, number_clusters
 from ftgate_ext.schema import Comparison, Consistency
 
 if TYPE_CHECKING:
-    from ftgate_ext.pairing import Cases, CaseScores
+    from ftgate_ext.columns import Cases
+    from ftgate_ext.pairing import CaseScores
     from ftgate_ext.schema import Role
     from ftgate_ext.scores import TaskScores
     from ftgate_ext.settings import Settings
@@ -36,7 +37,10 @@ class Table(Protocol):
     """One task of one model, as `compare` holds it."""
 
     scores: TaskScores
-    cases: Cases
+
+    @property
+    def cases(self) -> Cases:
+        """The distinct cases."""
 
     def metric(self, name: str) -> CaseScores:
         """Scores per case."""
@@ -124,7 +128,7 @@ def same_every_time(scores: TaskScores, cases: Cases, metric: str) -> Array | No
         return None
     raw = column.matrix(len(scores))[:, 0]
     scored = ~np.isnan(raw)
-    n = len(cases.index)
+    n = len(cases)
     counts = np.bincount(cases.case_of[scored], minlength=n)
     if counts.max(initial=0) < 2 or not np.isin(raw[scored], (0.0, 1.0)).all():
         return None

@@ -6,13 +6,12 @@ Knows files and joins; no statistics, no rules.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
-from ftgate_ext.inference.journal_index import Answers
+from ftgate_ext.inference.journal_index import READ_BYTES, Answers
 from ftgate_ext.schema import Response, RunError
 
 if TYPE_CHECKING:
@@ -42,41 +41,51 @@ class Record(NamedTuple):  # a million are made: a frozen dataclass takes four t
 
 def read_task(task: str, path: Path) -> Iterator[Record]:
     """The records of one task: one a case, with the scores of all filters."""
-    records: dict[str, Record] = {}
-    for key, record in stream_samples(task, path):
-        if key in records:
-            records[key].scores.update(record.scores)
+    records: list[Record] = []
+    for row, record in stream_samples(task, path):
+        if row < len(records):
+            records[row].scores.update(record.scores)
         else:
-            records[key] = record
-    yield from records.values()
+            records.append(record)
+    yield from records
 
 
-def stream_samples(task: str, path: Path) -> Iterator[tuple[str, Record]]:
-    """Every line of a samples file with the key of its case: one line a case and filter.
+def stream_samples(task: str, path: Path) -> Iterator[tuple[int, Record]]:
+    """Every line of a samples file with the number of its request: one line a request and filter.
+
+    Requests are numbered as they first occur.
 
     Raises:
         RunError: A line is not what lm-eval writes.
     """
-    met: Counter[str] = Counter()
-    seen: set[str] = set()
-    with path.open("rb") as file, closing(Answers(_journal_beside(path, task), task)) as responses:
+    met: dict[str, int] = {}
+    rows: dict[Any, int] = {}
+    with (
+        path.open("rb", READ_BYTES) as file,
+        closing(Answers(_journal_beside(path, task), task)) as responses,
+    ):
         # Lines of bytes: a text may hold U+2028 and the like, at which text lines would be cut.
         for number, line in enumerate(file, start=1):
             try:
                 sample = from_json(line, cache_strings="keys")
-                key = str(sample["doc_id"])
+                n_rows = len(rows)
+                row = rows.setdefault(sample["doc_id"], n_rows)
                 prompt_hash = sample["prompt_hash"]
-                response = responses.get(prompt_hash, met[prompt_hash])
-                later = responses.later_turns(response)
+                occurrence = met.get(prompt_hash, 0)
+                response = responses.get(prompt_hash, occurrence)
+                later = (
+                    responses.later_turns(response)
+                    if response and response.turn is not None
+                    else ()
+                )
                 record = _to_record(task, sample, response, later)
-                if key not in seen:  # another filter reads the same answers
-                    seen.add(key)
-                    met[prompt_hash] += _count(sample["resps"])
+                if row == n_rows:  # another filter reads the same answers
+                    met[prompt_hash] = occurrence + _count(sample["resps"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RunError(
                     f"{path}:{number}: not a sample of lm-eval ({type(error).__name__}: {error}); run that model again."
                 ) from None
-            yield key, record
+            yield row, record
 
 
 def _to_record(
@@ -84,12 +93,10 @@ def _to_record(
 ) -> Record:
     suffix = "" if sample["filter"] == "none" else f",{sample['filter']}"
     doc = sample["doc"] if isinstance(sample["doc"], dict) else {"doc": sample["doc"]}
-    return Record(
-        task=task, case_id=str(doc.get("id", sample["doc_id"])), doc_hash=sample["doc_hash"],
-        prompt_hash=sample["prompt_hash"], doc=doc, prompt=_prompt_text(sample["arguments"]),
-        target=str(sample["target"]), answer=_first_text(sample["resps"]),
-        scores={name + suffix: sample[name] for name in sample["metrics"]}, response=response,
-        later=later,
+    return Record(  # in the order of the fields: names cost a third of this function
+        task, str(doc.get("id", sample["doc_id"])), sample["doc_hash"], sample["prompt_hash"], doc,
+        _prompt_text(sample["arguments"]), str(sample["target"]), _first_text(sample["resps"]),
+        {name + suffix: sample[name] for name in sample["metrics"]}, response, later,
     )  # fmt: skip
 
 
@@ -120,8 +127,8 @@ def _prompt_text(arguments: Any) -> str:
 
 def _count(resps: Any) -> int:
     """How many answers a sample holds, in lists of whatever depth."""
-    if isinstance(resps, list) and len(resps) == 1:
-        return _count(resps[0])
+    while isinstance(resps, list) and len(resps) == 1:
+        resps = resps[0]
     return sum(_count(item) for item in resps) if isinstance(resps, list) else 1
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.case_scores import as_case_score, is_raw
-from ftgate_ext.columns import Array, Column, Measured
+from ftgate_ext.case_scores import as_case_score, is_as_logged, is_raw
+from ftgate_ext.columns import Array, Cases, Column, Measured, index_cases
 from ftgate_ext.runs import find_results, stream_samples
 from ftgate_ext.schema import UNSCORED_STATUSES
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ftgate_ext.runs import ModelRecords, Record
+    from ftgate_ext.schema import Response
 
-    Watch = Callable[[str, Record], None]
+    Watch = Callable[[int, Record], None]
 
+LISTS = ("case_ids", "doc_hashes", "prompt_hashes")
 COUNTERS = frozenset({"unanswered"})
 """Metrics that count requests, not quality."""
+BLOCK = 256
+"""Responses that wait to be written into columns together; their texts are in memory so long."""
 
 
 @dataclass
@@ -38,16 +42,42 @@ class TaskScores:
     case_ids: list[str] = field(default_factory=list)
     doc_hashes: list[str] = field(default_factory=list)
     prompt_hashes: list[str] = field(default_factory=list)
-    unanswered: list[bool] = field(default_factory=list)
+    unanswered: bytearray = field(default_factory=bytearray)
+    """1 where there is no score of an answer."""
     columns: dict[str, Column] = field(default_factory=dict)
     fields: dict[str, list[str | None]] = field(default_factory=dict)
     """Fields of the row that say to which cluster or bucket a case belongs."""
     raw: dict[str, dict[int, Any]] = field(default_factory=dict)
     """Metric that only a whole set makes figures of -> row -> its pair."""
     measured: Measured = field(default_factory=Measured)
+    known_cases: Cases | None = field(default=None, repr=False, compare=False)
+    """What `cases` found before; also `dataclasses.replace` takes it along."""
 
     def __len__(self) -> int:
         return len(self.case_ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: a long text takes a fifth of the time of a million short ones."""
+        known = self.known_cases
+        cases = None if known is None else replace(known, hashes=[])
+        texts = {name: _packed(getattr(self, name)) for name in LISTS}
+        return {**vars(self), **texts, "known_cases": cases}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for name in LISTS:
+            texts = state[name]
+            setattr(self, name, texts.split("\0") if isinstance(texts, str) else texts)
+        if self.known_cases is not None:
+            self.known_cases = replace(self.known_cases, hashes=self.doc_hashes)
+
+    @property
+    def cases(self) -> Cases:
+        """The distinct cases; looked for once, which takes half a second for a million."""
+        known = self.known_cases
+        if known is None or known.hashes is not self.doc_hashes or len(known.case_of) != len(self):
+            known = self.known_cases = index_cases(self.doc_hashes)
+        return known
 
     def measurement(self, name: str) -> Array:
         """One measured quantity of every case asked; NaN where it is not known.
@@ -89,6 +119,11 @@ class TaskScores:
 
     def _unmeasured(self, rows: Array) -> Array:
         return np.flatnonzero(np.bincount(rows, minlength=len(self)) == 0)
+
+
+def _packed(texts: list[str]) -> str | list[str]:
+    joined = "\0".join(texts)
+    return joined if joined.count("\0") == len(texts) - 1 else texts
 
 
 def _falls(rows: Array) -> bool:
@@ -144,7 +179,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def tabulate_records(model: ModelRecords, fields: Sequence[str] = ()) -> ModelScores:
     """The same from records at hand."""
     tasks = {
-        task: tabulate_task(task, ((str(i), r) for i, r in enumerate(records)), fields)
+        task: tabulate_task(task, enumerate(records), fields)
         for task, records in model.records.items()
     }
     return ModelScores(tasks, model.higher_is_better, {}, model.sources)
@@ -152,50 +187,72 @@ def tabulate_records(model: ModelRecords, fields: Sequence[str] = ()) -> ModelSc
 
 def tabulate_task(
     task: str,
-    samples: Iterable[tuple[str, Record]],
+    samples: Iterable[tuple[int, Record]],
     fields: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> TaskScores:
-    """Lines of a task -> columns; lines with the same key are filters of one request."""
+    """Lines of a task -> columns; lines with the same number are filters of one request."""
     scores = TaskScores(task, fields={name: [] for name in fields})
-    rows: dict[str, int] = {}
-    for key, record in samples:
+    waiting: list[tuple[int, Response]] = []
+    plain: dict[str, Column] = {}
+    for row, record in samples:
         if watch:
-            watch(key, record)
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = len(scores)
-            _add_request(scores, row, record)
+            watch(row, record)
         failed = _was_scored_without(record)
+        if row == len(scores.case_ids):
+            _add_request(scores, record, failed=failed)
+            if record.response is not None:
+                waiting.append((row, record.response))
+            waiting += [(row, response) for response in record.later]
+            if len(waiting) >= BLOCK:
+                scores.measured.add(*zip(*waiting, strict=True))
+                waiting.clear()
         for metric, value in record.scores.items():
-            name = metric.partition(",")[0]
-            if name in COUNTERS:
-                continue
-            if is_raw(name, value):
-                scores.raw.setdefault(metric, {}).update({} if failed else {row: value})
-                continue
-            column = scores.columns.get(metric)
+            column = plain.get(metric)
             if column is None:
-                column = scores.columns[metric] = Column()
-            # A task that is not ours scored a missing answer as wrong.
-            if value is not None and not failed:
-                column.add(row, as_case_score(name, value))
+                _add_score(scores, row, metric, value, plain, failed=failed)
+            elif not failed:
+                column.add(row, value)
+    if waiting:
+        scores.measured.add(*zip(*waiting, strict=True))
     scores.fields = {
         name: cells for name, cells in scores.fields.items() if any(c is not None for c in cells)
     }
     return scores
 
 
-def _add_request(scores: TaskScores, row: int, record: Record) -> None:
-    # Interned: all models of a comparison hold the same hashes and ids.
-    scores.case_ids.append(sys.intern(record.case_id))
-    scores.doc_hashes.append(sys.intern(record.doc_hash))
-    scores.prompt_hashes.append(sys.intern(record.prompt_hash))
-    scores.unanswered.append(is_unanswered(record))
+def _add_request(scores: TaskScores, record: Record, *, failed: bool) -> None:
+    scores.case_ids.append(record.case_id)
+    scores.doc_hashes.append(record.doc_hash)
+    scores.prompt_hashes.append(record.prompt_hash)
+    scores.unanswered.append(failed or bool(record.scores.get("unanswered")))
     for name, cells in scores.fields.items():
         value = record.doc.get(name)
         cells.append(None if value is None else sys.intern(str(value)))
-    scores.measured.add(row, record)
+
+
+def _add_score(
+    scores: TaskScores,
+    row: int,
+    metric: str,
+    value: Any,
+    plain: dict[str, Column],
+    *,
+    failed: bool,
+) -> None:
+    """Take in one score; `plain` gets the column of a metric whose scores stay as they are logged."""
+    name = metric.partition(",")[0]
+    if name in COUNTERS:
+        return
+    if is_raw(name, value):
+        scores.raw.setdefault(metric, {}).update({} if failed else {row: value})
+        return
+    column = scores.columns.setdefault(metric, Column())
+    if is_as_logged(name):
+        plain[metric] = column
+    # A task that is not ours scored a missing answer as wrong.
+    if value is not None and not failed:
+        column.add(row, as_case_score(name, value))
 
 
 def is_unanswered(record: Record) -> bool:
@@ -212,6 +269,23 @@ def _was_scored_without(record: Record) -> bool:
     return is_late or response.status in UNSCORED_STATUSES
 
 
+def share_lists(models: Iterable[ModelScores]) -> None:
+    """Models that were asked the same in the same order hold the same lists.
+
+    A quarter of the memory, and a million hashes are compared by their addresses.
+    """
+    known: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        for task, scores in model.tasks.items():
+            for name in LISTS:
+                mine = getattr(scores, name)
+                first = known.setdefault((task, name), mine)
+                if first is not mine and first == mine:
+                    setattr(scores, name, first)
+            if scores.known_cases is not None:  # equal hashes: the same cases
+                scores.known_cases = replace(scores.known_cases, hashes=scores.doc_hashes)
+
+
 def without_cases(model: ModelScores, leaked: dict[str, set[str]]) -> ModelScores:
     """The scores without the cases of some hashes: task -> `doc_hash`."""
     tasks = {
@@ -225,8 +299,9 @@ def _without(scores: TaskScores, hashes: set[str]) -> TaskScores:
     kept = [row for row, doc_hash in enumerate(scores.doc_hashes) if doc_hash not in hashes]
     place = {row: new for new, row in enumerate(kept)}
     left = TaskScores(scores.task)
-    for name in ("case_ids", "doc_hashes", "prompt_hashes", "unanswered"):
+    for name in LISTS:
         setattr(left, name, [getattr(scores, name)[row] for row in kept])
+    left.unanswered = bytearray(scores.unanswered[row] for row in kept)
     left.fields = {name: [cells[row] for row in kept] for name, cells in scores.fields.items()}
     for metric, column in scores.columns.items():
         left.columns[metric] = column.moved(place)

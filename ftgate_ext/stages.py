@@ -53,7 +53,7 @@ from ftgate_ext.schema import (
     RunManifest,
     TrainLog,
 )
-from ftgate_ext.scores import ModelScores, load_model_scores, without_cases
+from ftgate_ext.scores import ModelScores, load_model_scores, share_lists, without_cases
 from ftgate_ext.settings import Settings, settings_of
 from ftgate_ext.trainlog import TRAINLOG
 from ftgate_ext.winrate import compare_rubrics
@@ -158,6 +158,7 @@ def _load(
             args = ([fields] * len(folders), [how] * len(folders))
             loaded = list(pool.map(_load_model, folders, folders.values(), *args))
     models = {role: scores for role, (scores, _) in zip(folders, loaded, strict=True)}
+    share_lists(models.values())
     return models, {role: found for role, (_, found) in zip(folders, loaded, strict=True)}
 
 
@@ -166,6 +167,8 @@ def _load_model(
 ) -> tuple[ModelScores, dict[str, TaskFailures]]:
     counter = FailureCounter(role, how.taxonomy, how.labels.get(role))
     scores = load_model_scores(folder, fields, counter.add)
+    for task in scores.tasks.values():
+        _ = task.cases  # found here, in parallel with other models'
     return scores, counter.tasks
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.pairing import Cases, CaseScores, average_repeats, find_cases, number_clusters
+from ftgate_ext.pairing import CaseScores, average_repeats, number_clusters
 from ftgate_ext.pass_at_k import pass_at_k_scores, read_k, tries_named
 from ftgate_ext.schema import Role
 from ftgate_ext.scores import TaskScores, join_tasks
 
 if TYPE_CHECKING:
+    from ftgate_ext.columns import Cases
     from ftgate_ext.scores import ModelScores
     from ftgate_ext.settings import Settings
 
@@ -27,8 +28,12 @@ class Table:
     """One task of one model, with what is computed from it once."""
 
     scores: TaskScores
-    cases: Cases
     by_metric: dict[str, CaseScores] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> Cases:
+        """The distinct cases."""
+        return self.scores.cases
 
     def metric(self, name: str) -> CaseScores:
         """Scores per case; none of them known where the task has no such metric."""
@@ -52,7 +57,7 @@ def make_tables(model: ModelScores) -> dict[str, Table]:
     whole = dict(model.tasks)
     for group, leaves in model.groups.items():
         whole[group] = join_tasks(group, [model.tasks[leaf] for leaf in leaves])
-    return {task: Table(scores, find_cases(scores)) for task, scores in whole.items()}
+    return {task: Table(scores) for task, scores in whole.items()}
 
 
 def directions(

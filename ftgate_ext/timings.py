@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ftgate_ext.schema import UNSCORED_STATUSES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ftgate_ext.columns import Cases
     from ftgate_ext.schema import LatencySource, Response
     from ftgate_ext.scores import TaskScores
 
@@ -31,6 +33,11 @@ class Timings:
     source: LatencySource = "run"
     n_failed: int = 0
     """Interleaved requests without an answer."""
+
+    @cached_property
+    def ordered_s(self) -> Array:
+        """Latencies from the shortest to the longest, sorted once for all quantiles and limits."""
+        return np.sort(self.latency_s)
 
     @property
     def streamed_s(self) -> Array:
@@ -60,7 +67,7 @@ def time_run(parts: list[TaskScores]) -> Timings:
     """What the requests of the run itself took."""
     latency = measured_column(parts, "latency_s")
     answered = ~np.isnan(latency)
-    cases = number_cases(hashes_by_request(parts))
+    cases = number_requests(parts)
     first, tokens, in_flight = (
         measured_column(parts, n)[answered] for n in ("first_token_s", "output_tokens", "in_flight")
     )
@@ -86,18 +93,22 @@ def measured_column(parts: list[TaskScores], name: str) -> Array:
     return np.concatenate([np.empty(0), *(part.by_request(name) for part in parts)])
 
 
-def hashes_by_request(parts: list[TaskScores]) -> list[list[str]]:
-    """Per request, the hash of its case; the turns of a conversation share one."""
-    return [[part.doc_hashes[i] for i in part.request_rows] for part in parts]
+def number_requests(parts: list[TaskScores]) -> Array | None:
+    """Per request, the number of its case, as `number_cases`; the turns of a conversation share one."""
+    return number_cases([(part.cases, part.request_rows) for part in parts])
 
 
-def number_cases(hashes: list[list[str]]) -> Array | None:
-    """Per request, the number of its case; None where no case was asked twice.
+def number_cases(chosen: list[tuple[Cases, Array]]) -> Array | None:
+    """Per chosen row of each task, the number of its case; None where no case was asked twice.
 
     Five answers to one question take and cost nearly the same: they are no five observations.
     """
-    if all(len(set(part)) == len(part) for part in hashes):
+    parts = [cases.case_of[rows] for cases, rows in chosen]
+    if all(np.bincount(part).max(initial=0) <= 1 for part in parts):
         return None
-    numbers: dict[tuple[int, str], int] = {}
-    keys = [(i, h) for i, part in enumerate(hashes) for h in part]
-    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
+    starts = np.cumsum([0, *(len(cases) for cases, _ in chosen)])
+    numbers = np.concatenate([part + start for part, start in zip(parts, starts[:-1], strict=True)])
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))  # as they first occur
+    return np.asarray(place[inverse])

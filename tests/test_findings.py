@@ -200,8 +200,10 @@ def analyse(settings: Settings = SETTINGS, **roles: list[Record]) -> Findings:
     counters = {}
     for role, records in roles.items():
         counter = FailureCounter(role)  # type: ignore[arg-type]
-        for i, record in enumerate(records):
-            counter.add(str(i), record)
+        rows: Counter[str] = Counter()
+        for record in records:
+            counter.add(rows[record.task], record)
+            rows[record.task] += 1
         counters[role] = counter.tasks
     models = as_scores(make_models(**roles))
     return build_findings(models, counters, settings)  # type: ignore[arg-type]
@@ -352,7 +354,7 @@ def test_leaked_cases_count_nowhere() -> None:
     for role in roles:
         counter = FailureCounter(role)
         for i, record in enumerate(records):
-            counter.add(str(i), record)
+            counter.add(i, record)
         counters[role] = counter.tasks
     models = as_scores(make_models(candidate=records, production=records))
     found = build_findings(models, counters, SETTINGS, {"golden": {records[0].doc_hash}})

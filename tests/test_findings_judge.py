@@ -204,7 +204,7 @@ def test_failures_and_lost_pairs_are_put_to_the_judge_once(tmp_path: Path) -> No
     changed = make_record(case, answer="another", status="ok", match=0)
     for given, wanted in ((record, "ignored instruction"), (changed, "match not met")):
         counter = FailureCounter("candidate", None, labels)
-        counter.add("0", given)
+        counter.add(0, given)
         assert counter.tasks["quiz"].names[counter.tasks["quiz"].codes[0]] == wanted
     assert answer_hash(record.answer) in (run / LABELS).read_text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,21 @@ from records import METRIC, QUICK, TASK, as_scores, make_models, make_record
 from ftgate_ext.compare import compare_models
 from ftgate_ext.pairing import (
     average_repeats,
-    find_cases,
     join_cases,
     kind_of,
     number_clusters,
     pair_scores,
 )
-from ftgate_ext.scores import TaskScores, tabulate_task
+from ftgate_ext.scores import (
+    ModelScores,
+    TaskScores,
+    join_tasks,
+    share_lists,
+    tabulate_task,
+    without_cases,
+)
 from ftgate_ext.settings import Settings
+from ftgate_ext.timings import number_cases, number_requests
 
 if TYPE_CHECKING:
     from ftgate_ext.pairing import CaseScores
@@ -35,7 +43,7 @@ SETTINGS = Settings(resamples=1000)
 
 def tabulate(records: list[Record]) -> TaskScores:
     """The columns of one task."""
-    return tabulate_task(TASK, ((str(i), r) for i, r in enumerate(records)), ("cluster",))
+    return tabulate_task(TASK, enumerate(records), ("cluster",))
 
 
 def repeats(case: str, *values: Any, **fields: Any) -> list[Record]:
@@ -51,7 +59,7 @@ def repeats(case: str, *values: Any, **fields: Any) -> list[Record]:
 def averaged(*records: Record) -> CaseScores:
     """The cases of one model."""
     scores = tabulate(list(records))
-    return average_repeats(scores, find_cases(scores), METRIC)
+    return average_repeats(scores, scores.cases, METRIC)
 
 
 def compare(
@@ -74,6 +82,79 @@ def level(made: Comparisons, role: str = "candidate") -> Level:
     return found
 
 
+# --- cases, found once
+
+
+def scores_of(*cases: str) -> TaskScores:
+    """One request a letter; the letter is its case."""
+    return tabulate([make_record(case, passed=1) for case in cases])
+
+
+def test_cases_are_found_again_where_rows_changed() -> None:
+    """What was found before holds for the same rows only: not without leaked cases, not for a group."""
+    scores = scores_of(*"abacd")
+    assert scores.cases is scores.cases
+    assert replace(scores, columns={}).cases is scores.cases
+
+    leaked = {TASK: {scores.doc_hashes[0]}}
+    left = without_cases(ModelScores({TASK: scores}, {}, {}, []), leaked).tasks[TASK]
+    assert left.cases.case_of.tolist() == [0, 1, 2]
+    assert list(left.cases.index) == left.doc_hashes
+    assert len(join_tasks("both", [scores, scores_of(*"ab")]).cases) == 4
+
+    scores.case_ids.append("e")
+    scores.doc_hashes.append("e")
+    assert scores.cases.case_of.tolist() == [0, 1, 0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("odd", ["plain", "\0", "", "\n", "\ud800"])
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_another_process_gets_the_same_scores(odd: str, n: int) -> None:
+    """Whatever stands in an id; the cases need not be found again."""
+    scores = tabulate([make_record("case", passed=1)._replace(case_id=odd, doc_hash=odd)] * n)
+    cases = scores.cases
+
+    back: TaskScores = pickle.loads(pickle.dumps(scores))  # noqa: S301 (our own)
+
+    assert back == scores
+    assert back.known_cases is not None
+    assert back.known_cases.case_of.tolist() == cases.case_of.tolist()
+    assert back.cases is back.known_cases
+
+
+def test_models_asked_the_same_share_their_lists() -> None:
+    """Equal lists are one; a list in another order stays its own."""
+    mine, same, turned = scores_of(*"abb"), scores_of(*"abb"), scores_of(*"bab")
+    assert len(same.cases) == len(turned.cases) == 2
+    share_lists(ModelScores({TASK: s}, {}, {}, []) for s in (mine, same, turned))
+
+    assert same.doc_hashes is mine.doc_hashes
+    assert turned.doc_hashes is not mine.doc_hashes
+    assert same.cases.case_of.tolist() == [0, 1, 1]
+    assert turned.cases.case_of.tolist() == [0, 1, 0]
+
+
+@QUICK
+@given(st.lists(st.lists(st.sampled_from("abcde"), max_size=6), max_size=3), st.randoms())
+def test_requests_are_numbered_by_case(tasks: list[list[str]], random: Any) -> None:
+    """As their cases first occur among the chosen rows; a case of two tasks is two."""
+    parts = [scores_of(*cases) for cases in tasks]
+    chosen = [sorted(random.sample(range(len(p)), random.randint(0, len(p)))) for p in parts]
+    for rows in (chosen, [list(range(len(p))) for p in parts]):
+        keys = [(i, tasks[i][row]) for i, part in enumerate(rows) for row in part]
+        numbers = {key: n for n, key in enumerate(dict.fromkeys(keys))}
+        found = number_cases(
+            [(p.cases, np.array(r, np.int64)) for p, r in zip(parts, rows, strict=True)]
+        )
+        if len(numbers) == len(keys):
+            assert found is None
+        else:
+            assert found is not None
+            assert found.tolist() == [numbers[key] for key in keys]
+    whole = number_requests(parts)
+    assert (whole is None) == (found is None)
+
+
 # --- repeats
 
 
@@ -82,7 +163,7 @@ def test_cases_stand_in_the_order_of_their_first_request() -> None:
     records = [
         make_record(c, passed=v) for c, v in [("b", 1), ("a", 0), ("b", 0), ("a", 0), ("c", 1)]
     ]
-    cases = find_cases(tabulate(records))
+    cases = tabulate(records).cases
 
     assert cases.case_of.tolist() == [0, 1, 0, 1, 2]
     assert cases.first.tolist() == [0, 1, 4]
@@ -156,7 +237,7 @@ def test_every_request_is_scored_failed_or_lost(cases: list[list[Any]], random: 
     records = [r for i, values in enumerate(cases) for r in repeats(f"c{i}", *values)]
     random.shuffle(records)
     scores = tabulate(records)
-    found, index = average_repeats(scores, find_cases(scores), METRIC), find_cases(scores).index
+    found, index = average_repeats(scores, scores.cases, METRIC), scores.cases.index
 
     assert (found.is_scored ^ found.unanswered).all()
     for i, values in enumerate(cases):
@@ -177,7 +258,7 @@ def test_a_join_says_what_does_not_pair() -> None:
     mine = tabulate([make_record("a"), make_record("b", prompt="another"), make_record("c")])
     theirs = tabulate([make_record("d"), make_record("b"), make_record("a")])
 
-    join = join_cases(mine, find_cases(mine), theirs, find_cases(theirs))
+    join = join_cases(mine, mine.cases, theirs, theirs.cases)
 
     assert (join.left.tolist(), join.right.tolist()) == ([0, 1], [2, 1])
     assert (join.n_unpaired, join.n_prompts_differ) == (2, 1)
@@ -211,7 +292,7 @@ def test_a_score_of_one_model_only_is_left_out_and_counted() -> None:
     mine = repeats("a", 1) + repeats("b", None) + repeats("c", math.nan) + [make_record("d", status="ok", other=1)]  # fmt: skip
     theirs = [r for c in "abcd" for r in repeats(c, 1)]
     a, b = tabulate(mine), tabulate(theirs)
-    join = join_cases(a, find_cases(a), b, find_cases(b))
+    join = join_cases(a, a.cases, b, b.cases)
 
     pairs = pair_scores(join, averaged(*mine), averaged(*theirs))
 

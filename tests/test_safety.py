@@ -111,8 +111,8 @@ def test_the_report_names_ids_and_repeats_no_content() -> None:
     policy = safety_policy()
     comparisons = compared(NEW, OLD, policy)
     counter = FailureCounter("candidate")
-    for record in asked(NEW):
-        counter.add(record.case_id, record)
+    for row, record in enumerate(asked(NEW)):
+        counter.add(row, record)
     models = as_scores(make_models(candidate=asked(NEW)))
     findings = build_findings(models, {"candidate": counter.tasks}, Settings())
     manifest = RunManifest(

@@ -442,8 +442,8 @@ def test_findings_count_and_show_examples() -> None:
 
     counter = FailureCounter("candidate")
     for i, record in enumerate(records):
-        counter.add(str(i), record)
-        counter.add(str(i), record)  # another filter's line about the same request
+        counter.add(i, record)
+        counter.add(i, record)  # another filter's line about the same request
     models = as_scores(make_models(candidate=records))
     findings = build_findings(models, {"candidate": counter.tasks}, Settings()).findings
     findings = [finding for finding in findings if finding.n]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftgate_ext.columns import Column
-from ftgate_ext.pairing import Cases, CaseScores, average_repeats, find_cases, number_clusters
+from ftgate_ext.columns import Cases, Column
+from ftgate_ext.pairing import CaseScores, average_repeats, number_clusters
 from ftgate_ext.schema import ROLES, Role
 from ftgate_ext.scores import TaskScores, join_tasks
 
@@ -104,7 +104,7 @@ def _lay_out(
     models: dict[Role, TaskScores], partner: Role, needs: Needs, settings: Settings
 ) -> TaskWorld:
     mine = models["candidate"]
-    found = {role: find_cases(scores) for role, scores in models.items()}
+    found = {role: scores.cases for role, scores in models.items()}
     hashes = [
         h for h in found["candidate"].index if partner not in found or h in found[partner].index
     ]
@@ -154,7 +154,7 @@ def _align_measures(
     for role, scores in models.items():
         case_of, asked = found[role].case_of, rows[role] >= 0
         order = np.argsort(case_of, kind="stable")
-        counts = np.bincount(case_of, minlength=len(found[role].index))
+        counts = np.bincount(case_of, minlength=len(found[role]))
         slot = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         for name in MEASURES:
             table = np.full((len(counts), width), np.nan)

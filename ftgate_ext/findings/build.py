@@ -171,7 +171,7 @@ def _asked(name: str, side: Side, counts: Counter[str]) -> int:
     if column is None:
         return counts.total() - counts[REQUEST_FAILED]
     # Not every case of a task has every metric: harmful requests have one of their own.
-    return len(set(side.cases.first.tolist()) & set(column.rows))
+    return int(np.isin(side.cases.first, column.rows).sum())
 
 
 def _shown(answer: str, expected: str) -> str:
@@ -188,7 +188,7 @@ def _confusions(role: Role, sides: dict[str, Side]) -> list[Confusion]:
         golden = wanted != NOT_GOLDEN
         if not golden.any():
             continue
-        failed = np.array([side.scores.unanswered[i] for i in first], dtype=bool)
+        failed = np.frombuffer(side.scores.unanswered, dtype=bool)[first]
         counts = np.zeros((len(EXPECTED), len(ANSWERED)), dtype=int)
         np.add.at(counts, (wanted[golden], said[golden]), 1)
         found.append(Confusion(

@@ -120,21 +120,15 @@ class FailureCounter:
         self._role: Role = role
         self._taxonomy = taxonomy
         self._labels = labels or {}
-        self._task = ""
-        self._rows: dict[str, int] = {}
 
-    def add(self, key: str, record: Record) -> None:
-        """Take in one sample; `key` tells a second filter's line about the same request."""
-        if record.task != self._task:
-            self._task, self._rows = record.task, {}
-            if record.task not in self.tasks:
-                of_cases = FIELDS if self._role == "candidate" else ()
-                self.tasks[record.task] = TaskFailures(fields={n: Values() for n in of_cases})
-        task = self.tasks[record.task]
+    def add(self, row: int, record: Record) -> None:
+        """Take in one sample; the `row` of one before tells another filter's line about its request."""
+        task = self.tasks.get(record.task)
+        if task is None:
+            of_cases = FIELDS if self._role == "candidate" else ()
+            task = self.tasks[record.task] = TaskFailures(fields={n: Values() for n in of_cases})
         found = self._categories(record)
-        row = self._rows.get(key)
-        if row is None:
-            row = self._rows[key] = len(task.codes)
+        if row == len(task.codes):
             self._add_request(task, record)
         elif task.codes[row]:
             return
@@ -164,7 +158,10 @@ class FailureCounter:
         task.is_harmful |= is_harmful(record)
         has_none = _FIELD_NAMES.isdisjoint(record.doc)
         for name, values in task.fields.items():
-            values.add(None if has_none else _field_of(record.doc, name))
+            if has_none:
+                values.codes.append(-1)
+            else:
+                values.add(_field_of(record.doc, name))
 
 
 def _field_of(doc: dict[str, Any], name: str) -> object:
@@ -230,8 +227,10 @@ def _text(value: object) -> str | None:
 def _confused(record: Record) -> tuple[int, int]:
     """Expected and answered category of a golden case, as numbers."""
     doc = record.doc
-    wanted = CLEAN if doc.get("verdict") == CLEAN else doc.get("category")
-    if "f1" not in record.scores or wanted not in EXPECTED or "verdict" not in doc:
+    if "verdict" not in doc or "f1" not in record.scores:
+        return NOT_GOLDEN, NOT_GOLDEN
+    wanted = CLEAN if doc["verdict"] == CLEAN else doc.get("category")
+    if wanted not in EXPECTED:
         return NOT_GOLDEN, NOT_GOLDEN
     review, _ = parse_review(record.answer)
     said = UNREADABLE if review is None else CLEAN if review.verdict == CLEAN else review.category

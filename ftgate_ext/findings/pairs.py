@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ftgate_ext.columns import Column
 from ftgate_ext.paired_estimates import Difference, estimate_difference
-from ftgate_ext.pairing import average_repeats, find_cases, join_cases, number_clusters, pair_scores
+from ftgate_ext.pairing import average_repeats, join_cases, number_clusters, pair_scores
 from ftgate_ext.schema import CategoryChange, Change
 from ftgate_ext.settings import to_estimate
 from ftgate_ext.stats.multiplicity import holm
 from ftgate_ext.stats.proportion import wilson
 
 if TYPE_CHECKING:
+    from ftgate_ext.columns import Cases
     from ftgate_ext.findings.collect import TaskFailures
-    from ftgate_ext.pairing import Cases, PairedScores
+    from ftgate_ext.pairing import PairedScores
     from ftgate_ext.schema import Role
     from ftgate_ext.scores import TaskScores
     from ftgate_ext.settings import Settings
@@ -40,10 +40,10 @@ class Side:
     scores: TaskScores
     failures: TaskFailures
 
-    @cached_property
+    @property
     def cases(self) -> Cases:
-        """The distinct cases; found once, which takes a second for a million."""
-        return find_cases(self.scores)
+        """The distinct cases."""
+        return self.scores.cases
 
 
 @dataclass(frozen=True)

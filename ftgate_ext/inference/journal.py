@@ -21,7 +21,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ftgate_ext.schema import UNSCORED_STATUSES, Response, RunError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SYNC_EVERY_S = 1.0
 """Seconds between two times that the file is forced to the disk, by a thread of its own."""
 
+_RESPONSE = TypeAdapter(Response)
 _LOCKED = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
@@ -99,9 +100,10 @@ def read_at(file: BinaryIO, offset: int) -> Response | None:
     """The response of the line that begins there; None where there is none that can be read."""
     file.seek(offset)
     try:
-        return Response.model_validate_json(file.readline())
+        found: Response = _RESPONSE.validator.validate_json(file.readline())
     except ValidationError:
         return None
+    return found
 
 
 class Journal:

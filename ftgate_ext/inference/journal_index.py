@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from ftgate_ext.schema import Response
 
-_TEXT = rb'"((?:[^"\\]|\\.)*)"'
+_TEXT = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
+READ_BYTES = 1 << 20
+"""At once, where a file is read from its beginning to its end."""
 _BEGINNING = re.compile(
     rb'\{"case_id":\s*' + _TEXT + rb',\s*"task":\s*' + _TEXT + rb',\s*"prompt_hash":\s*'
     rb'"([^"\\]*)",\s*"occurrence":\s*(\d+),\s*(?:"turn":\s*(\d+),\s*)?"request_hash":'
@@ -51,18 +53,15 @@ class Answers:
         Raises:
             RunError: As `journal.read_lines`.
         """
-        offset = self._offsets.get(hash((prompt_hash, occurrence, turn)))
+        wanted = (prompt_hash, occurrence, turn)
+        offset = self._offsets.get(hash(wanted))
         if self._file is None or offset is None:
             return None
         response = read_at(self._file, offset)
         if response is None:
             return self._get_exactly(prompt_hash, occurrence, turn)
-        is_same = (
-            response.prompt_hash == prompt_hash
-            and response.occurrence == occurrence
-            and (response.turn or 0) == turn
-        )
-        return response if is_same else None
+        found = (response.prompt_hash, response.occurrence, response.turn or 0)
+        return response if found == wanted else None
 
     def _get_exactly(self, prompt_hash: str, occurrence: int, turn: int) -> Response | None:
         """The same after every line was read to its end: one of them only began well."""
@@ -94,14 +93,14 @@ def _places(path: Path, task: str) -> Iterator[tuple[int, int]]:
     """Hash of a request and offset of its line; lines are read no further than needed for that."""
     wanted = json.dumps(task, ensure_ascii=False).encode()[1:-1]
     offset = 0
-    with path.open("rb") as file:
+    with path.open("rb", buffering=READ_BYTES) as file:
         for line in file:
             found = _BEGINNING.match(line) if line.endswith(b"}\n") else None
             if found is None:
                 break
-            if found[2] == wanted:
-                key = (found[3].decode(), int(found[4]), int(found[5] or 0))
-                yield hash(key), offset
+            whose, prompt_hash, occurrence, turn = found.group(2, 3, 4, 5)
+            if whose == wanted:
+                yield hash((prompt_hash.decode(), int(occurrence), int(turn or 0))), offset
             offset += len(line)
         else:
             return
