@@ -990,6 +990,34 @@ def test_the_tasks_of_a_group_are_folded_behind_it() -> None:
     assert render_html(source).count('<details class="folded">') == 2
 
 
+def test_a_drawn_benchmark_leads_and_its_sample_is_what_to_raise() -> None:
+    """Without a golden set the first rule's metric leads; of a group all tasks' rows are counted."""
+    uses = [
+        EvalSetUse(
+            task=t, file=f"{t}.jsonl", sha256="12" * 32, n_rows=700, limit=2, drawn=True, group="mmlu",
+            config_source="x",
+        )
+        for t in ("mmlu_a", "mmlu_b")
+    ]  # fmt: skip
+    open_rule = rule(
+        "kept", "INCONCLUSIVE", kind="non_inferiority", task="mmlu",
+        metric="exact_match,get_response", estimate=estimate(0.02, -0.1, 0.14), threshold=-0.02,
+        cases_needed=469,
+    )  # fmt: skip
+    first = level("candidate", "exact_match,strict-match", task="gsm8k")
+    ruled = [level(r, "exact_match,get_response", task="mmlu") for r in ("candidate", "production")]
+    source = material(
+        decision=decision(open_rule), manifest=manifest(eval_sets=uses),
+        comparisons=comparisons(levels=[first, *ruled], comparisons=[]),
+    )  # fmt: skip
+    view = build_view(source)
+    assert any(
+        "Raise or drop the sample of mmlu in gate.yaml: 4 of 1,400 rows" in step.text
+        for step in view.next_steps
+    )
+    assert "accuracy on mmlu" in render_markdown(source).lower()
+
+
 # --- the first page
 
 

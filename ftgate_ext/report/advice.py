@@ -141,22 +141,31 @@ def _more_evidence(
     rules: list[RuleResult], comparisons: Comparisons, manifest: RunManifest
 ) -> list[Step]:
     """One step for every task whose cases do not decide a rule that they could."""
-    uses = {use.task: use for use in manifest.eval_sets}
+    uses: dict[str, list[EvalSetUse]] = {}
+    for use in manifest.eval_sets:
+        for name in {use.task, use.group or use.task}:
+            uses.setdefault(name, []).append(use)
     wanting: dict[str, list[RuleResult]] = {}
     for rule in rules:
         wanting.setdefault(rule.task or "", []).append(rule)
-    return [_more_cases(task, mine, uses.get(task), comparisons) for task, mine in wanting.items()]
+    return [
+        _more_cases(task, mine, uses.get(task, []), comparisons) for task, mine in wanting.items()
+    ]
 
 
 def _more_cases(
-    task: str, rules: list[RuleResult], use: EvalSetUse | None, comparisons: Comparisons
+    task: str, rules: list[RuleResult], uses: list[EvalSetUse], comparisons: Comparisons
 ) -> Step:
+    """`uses`: of the task, or of all tasks of the group."""
     undecided = listed(_wanting(rule, comparisons) for rule in rules)
     needed = max((rule.cases_needed or 0 for rule in rules), default=0)
-    if use and use.limit is not None and use.limit < use.n_rows:
-        besides = " and add cases" if needed > use.n_rows else ""
+    n_rows = sum(use.n_rows for use in uses)
+    n_used = sum(use.n_rows if use.limit is None else min(use.limit, use.n_rows) for use in uses)
+    if n_used < n_rows:
+        key = "sample" if any(use.drawn for use in uses) else "limit"
+        besides = " and add cases" if needed > n_rows else ""
         return Step(
-            f"Raise or drop the limit of {task} in gate.yaml{besides}: {use.limit} of {use.n_rows} rows were "
+            f"Raise or drop the {key} of {task} in gate.yaml{besides}: {n_used:,} of {n_rows:,} rows were "
             f"used, too few to decide: {undecided}."
         )
     return Step(f"Add cases to {task}: all of them were used, too few to decide: {undecided}.")

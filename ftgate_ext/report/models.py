@@ -31,14 +31,16 @@ MATRIX_NOTE = "Cost per 1M tokens is what all requests cost over all their token
 def find_primary(decision: Decision, comparisons: Comparisons) -> tuple[str, str] | None:
     """(task, metric) that the report leads with.
 
-    The first superiority rule names it; without one it is the first F1, else the first metric that
-    is not of safety or format: how a model refuses is not how good it is.
+    The first superiority rule names it; without one it is the first F1, else the first metric of a
+    rule, else of all, that is not of safety or format: how a model refuses is not how good it is.
     """
-    ruled = [(r.task, r.metric) for r in decision.rules if r.kind == "superiority"]
-    named = next(((task, metric) for task, metric in ruled if task and metric), None)
+    ruled = [(r.kind, r.task, r.metric) for r in decision.rules if r.task and r.metric]
+    named = next(((task, metric) for kind, task, metric in ruled if kind == "superiority"), None)
     levels = [(level.task, level.metric) for level in comparisons.levels]
     f1 = next((pair for pair in levels if pair[1] == "f1"), None)
-    return named or f1 or next((pair for pair in levels if pair[1] not in SIDE_METRICS), None)
+    measured = [(task, metric) for _, task, metric in ruled if (task, metric) in levels]
+    main = (pair for pair in [*measured, *levels] if pair[1] not in SIDE_METRICS)
+    return named or f1 or next(main, None)
 
 
 def find_level(comparisons: Comparisons, task: str, metric: str, role: str) -> Level | None:
