@@ -24,6 +24,7 @@ from fake_server import FakeServer, Reply
 from lm_eval.loggers import evaluation_tracker
 from quiz import MODELS, answers, lines, load, number_of, right, samples, the_run, write_quiz
 
+from ftgate_ext.evalset import loaded_sets
 from ftgate_ext.inference import replicas
 from ftgate_ext.inference.endpoint import Endpoint
 from ftgate_ext.inference.journal import Journal
@@ -288,6 +289,8 @@ FULL = {
 @pytest.mark.parametrize("what", FULL)
 def test_a_full_disk_ends_the_run_in_one_line(what: str, tmp_path: Path) -> None:
     """Whatever does not fit is named, what fits is kept, and the same command asks the rest only."""
+    # The results name every set that this process has loaded: those of other tests make them longer.
+    loaded_sets.clear()
     n, size, words = FULL[what]
     with FakeServer(answers(), models=MODELS) as server:
         write_quiz(tmp_path, server.base_url, n, "concurrency: 2")
@@ -296,7 +299,8 @@ def test_a_full_disk_ends_the_run_in_one_line(what: str, tmp_path: Path) -> None
         asked = len(server.chats)
         (line,) = [x for x in done.stderr.splitlines() if x.startswith("ftgate: ")]
         assert done.returncode == 2
-        assert re.search(words, line), line
+        sizes = {p.name: p.stat().st_size for p in (the_run(tmp_path) / "candidate").iterdir()}
+        assert re.search(words, line), (line, sizes)
         journal = the_run(tmp_path) / "candidate" / "responses.jsonl"
         kept = len(lines(journal))
         assert asked - 2 <= kept <= asked
