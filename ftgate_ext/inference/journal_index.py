@@ -60,17 +60,13 @@ class Answers:
         response = read_at(self._file, offset)
         if response is None:
             return self._get_exactly(prompt_hash, occurrence, turn)
-        found = (response.prompt_hash, response.occurrence, response.turn or 0)
-        return response if found == wanted else None
+        return response if _key(response) == wanted else None
 
     def _get_exactly(self, prompt_hash: str, occurrence: int, turn: int) -> Response | None:
         """The same after every line was read to its end: one of them only began well."""
         if self._is_exact or self._path is None:
             return None  # somebody edits the file at this moment
-        self._offsets = {
-            hash((r.prompt_hash, r.occurrence, r.turn or 0)): offset
-            for offset, r in read_lines(self._path, self._task)
-        }
+        self._offsets = dict(_exact_places(self._path, self._task))
         self._is_exact = True
         return self.get(prompt_hash, occurrence, turn)
 
@@ -105,6 +101,19 @@ def _places(path: Path, task: str) -> Iterator[tuple[int, int]]:
         else:
             return
     # Torn, edited or written otherwise: everything is read to the end, and said where it is broken.
-    for place, response in read_lines(path, task):
-        if place >= offset:
-            yield hash((response.prompt_hash, response.occurrence, response.turn or 0)), place
+    yield from _exact_places(path, task, offset)
+
+
+def _exact_places(path: Path, task: str, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The same from `start` on, of lines that are read to their end.
+
+    Raises:
+        RunError: As `journal.read_lines`, of lines before `start` too.
+    """
+    for offset, response in read_lines(path, task):
+        if offset >= start:
+            yield hash(_key(response)), offset
+
+
+def _key(response: Response) -> tuple[str, int, int]:
+    return response.prompt_hash, response.occurrence, response.turn or 0
